@@ -1,0 +1,82 @@
+//! What the card application asks of the room `payment` during a tap.
+
+use std::sync::Arc;
+
+use super::Card;
+use crate::payment::TransactionInformation;
+use crate::secret::Secret;
+
+/// The kind of cryptogram a terminal asks for (GENERATE AC, P1; EMV Book 3, 6.5.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CryptogramRequested {
+    /// 00: the terminal declines.
+    Aac,
+    /// 40: the terminal would approve offline; answered like 80.
+    Tc,
+    /// 80: the terminal goes online.
+    Arqc,
+}
+
+/// A GENERATE AC (or COMPUTE CRYPTOGRAPHIC CHECKSUM) whose data was parsed and found well-formed.
+#[derive(Debug, Clone)]
+pub struct CryptogramRequest {
+    /// What the terminal wants.
+    pub requested: CryptogramRequested,
+    /// The transaction by the CDOL1 (UDOL) data. `range` is what the terminal's 9F1D and the
+    /// profile's limits say.
+    pub transaction: TransactionInformation,
+    /// The terminal's 9F1D asks for CDCVM for this transaction (CVM limit exceeded and CDCVM
+    /// supported), or 9F7E b2 in mag-stripe mode.
+    pub terminal_demands_cdcvm: bool,
+    /// Tag 9F37 (or 9F6A).
+    pub unpredictable_number: [u8; 4],
+}
+
+/// A credential that has been burnt: durable on disk, free to leave as a cryptogram.
+#[derive(Debug)]
+pub struct BurntCredential {
+    /// Its application transaction counter.
+    pub atc: u16,
+    /// Its EMV common session key.
+    pub session_key: Secret<16>,
+}
+
+/// The answer to a [`CryptogramRequest`].
+#[derive(Debug)]
+pub enum CryptogramDecision {
+    /// ARQC. The burn is durable before this value exists.
+    Approve {
+        /// The credential.
+        credential: BurntCredential,
+        /// CDCVM was done for this tap.
+        cdcvm_done: bool,
+        /// Carried in the last 8 bytes of tag 9F10.
+        reference: [u8; 8],
+    },
+    /// AAC under a random key.
+    Decline {
+        /// Shown in tag 9F36; no credential stands behind it.
+        atc: u16,
+        /// Add `DF4B 000100`: "see phone".
+        see_phone: bool,
+    },
+}
+
+/// What the card application asks of the tap.
+///
+/// All methods are called on the thread of `process_apdu`, in the order of the terminal's commands.
+pub trait TapHooks {
+    /// The first SELECT of a tap (PPSE or AID) came in: run the pre-check. `None` answers 6A82.
+    /// A SELECT of the PPSE always begins a new tap; a SELECT of an AID begins one only if none runs.
+    fn begin(&mut self) -> Option<Arc<Card>>;
+
+    /// A well-formed request for a cryptogram. Called at most once a tap.
+    fn decide(&mut self, request: &CryptogramRequest) -> CryptogramDecision;
+
+    /// A command broke the protocol in a way that ends the tap (a repeated GENERATE AC is 6985 and
+    /// does not: its tap ended with the first).
+    fn protocol_error(&mut self, status_word: u16);
+
+    /// Fills `bytes` with unpredictable bytes (dynamic number, random AAC key).
+    fn fill_random(&mut self, bytes: &mut [u8]);
+}

@@ -1,0 +1,123 @@
+//! Where the app hears and decides.
+
+use std::collections::BTreeMap;
+
+use super::HostError;
+use crate::activation::ActivationProgress;
+use crate::payment::{TapFailure, TapId, TransactionInformation};
+
+/// Receipt for an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// The app took it.
+    Done,
+}
+
+/// The app's decision on a tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PermitDecision {
+    /// Pay.
+    Proceed,
+    /// Decline (19001).
+    Decline,
+    /// Decline and ask the user to prove presence first (10003).
+    NeedAuth,
+    /// Decline for a reason of the app's own, 1 to 4 (19011 to 19014).
+    CustomDecline(u8),
+}
+
+/// What the wallet's own rules say of the tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RiskControl {
+    /// False where the wallet would decline by itself.
+    pub proceed: bool,
+}
+
+/// The app's decision on each tap, while the terminal waits.
+///
+/// Called on a worker thread, once a tap at most. Deadline 100 ms: after it, or after a failure or
+/// panic, the tap is declined (19003, 19001). No network here.
+pub trait TransactionPermit: Send + Sync {
+    /// May this tap be paid? `auth_before` is true if the user proved presence within the last 30 s.
+    ///
+    /// # Errors
+    /// [`HostError::Failed`] declines the tap.
+    fn is_allowed(
+        &self,
+        auth_before: bool,
+        transaction: TransactionInformation,
+        risk: RiskControl,
+    ) -> Result<PermitDecision, HostError>;
+}
+
+/// Events of a tap: at most one `on_start`, at most one `on_auth_required` (directly before a
+/// failure 10003), and exactly one of `on_complete` and `on_failed`, in this order.
+///
+/// Called on the wallet's one event thread, never on the thread of `process_apdu`. A listener that
+/// blocks delays later events, not taps; its failures are counted and logged, never propagated.
+pub trait TransactionListener: Send + Sync {
+    /// The terminal selected the wallet and the tap may go on.
+    ///
+    /// # Errors
+    /// Logged only.
+    fn on_start(&self, tap: TapId) -> Result<Delivered, HostError>;
+
+    /// The cryptogram was handed to the terminal. This is not "paid": ask the app's own server.
+    ///
+    /// # Errors
+    /// Logged only.
+    fn on_complete(&self, tap: TapId, transaction: TransactionInformation) -> Result<Delivered, HostError>;
+
+    /// The tap ended without a cryptogram.
+    ///
+    /// # Errors
+    /// Logged only.
+    fn on_failed(
+        &self,
+        tap: TapId,
+        failure: TapFailure,
+        transaction: Option<TransactionInformation>,
+    ) -> Result<Delivered, HostError>;
+
+    /// The user must prove presence and tap again. `on_failed` with 10003 follows.
+    ///
+    /// # Errors
+    /// Logged only.
+    fn on_auth_required(&self, tap: TapId, transaction: TransactionInformation) -> Result<Delivered, HostError>;
+}
+
+/// Progress of an activation.
+///
+/// Called on the wallet's event thread, in order; percent never falls.
+pub trait ActivationListener: Send + Sync {
+    /// A step forward.
+    ///
+    /// # Errors
+    /// Logged only.
+    fn on_progress(&self, progress: ActivationProgress) -> Result<Delivered, HostError>;
+
+    /// The local token is active: show the payment page.
+    ///
+    /// # Errors
+    /// Logged only.
+    fn on_activated(&self) -> Result<Delivered, HostError>;
+}
+
+/// One measurement for the app's monitoring, by the field's names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MonitorEvent {
+    /// `EVENT_APPLY`, `EVENT_CONFIRM`, `EVENT_REPLENISH`, `EVENT_TRANSACTION`, or one of ours,
+    /// starting with `X_`.
+    pub id: &'static str,
+    /// Its fields. Never a key, a PAN or a transaction reference.
+    pub fields: BTreeMap<&'static str, String>,
+}
+
+/// Takes measurements. Called on the wallet's event thread.
+pub trait Monitor: Send + Sync {
+    /// One measurement.
+    ///
+    /// # Errors
+    /// Logged only.
+    fn track(&self, event: MonitorEvent) -> Result<Delivered, HostError>;
+}

@@ -1,0 +1,241 @@
+//! The app's configuration, and the service's, which wins.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::WalletError;
+
+/// What the app decides once, at `init`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalletConfig {
+    /// Where the wallet keeps its files: a folder of its own that no backup copies.
+    pub data_directory: PathBuf,
+    /// The payment provider, as the service knows it: 1 to 64 characters.
+    pub mpp_id: String,
+    /// The pinned key that signs the service's key sets: P-256, SEC1 uncompressed, 65 bytes.
+    pub service_trust_key: Vec<u8>,
+    /// Replenish when fewer credentials than this are left: 1 to 50. Default 10.
+    pub replenish_threshold: u32,
+    /// Fill the stock up to this many: above the threshold, at most 100. Default 20.
+    pub target_stock: u32,
+    /// For how long a session of the service is used again at most: 0 s to 1 h. Default 10 min.
+    pub session_age: Duration,
+    /// Allow transit taps (amount 0 at a transit merchant). Default off; the service's switch wins.
+    pub support_transit: bool,
+    /// Allow transit taps with the screen locked. Default off; the service's switch wins.
+    pub support_lock_screen_pay: bool,
+    /// How many transactions are kept on the phone: 0 to 100 000. Default 1 000.
+    pub history_limit: u32,
+}
+
+impl WalletConfig {
+    /// The defaults around the three values that only the app knows.
+    #[must_use]
+    pub fn new(data_directory: PathBuf, mpp_id: impl Into<String>, service_trust_key: Vec<u8>) -> Self {
+        Self {
+            data_directory,
+            mpp_id: mpp_id.into(),
+            service_trust_key,
+            replenish_threshold: 10,
+            target_stock: 20,
+            session_age: Duration::from_secs(600),
+            support_transit: false,
+            support_lock_screen_pay: false,
+            history_limit: 1_000,
+        }
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`WalletError::InvalidInput`] with the field and its limit.
+    pub fn validate(&self) -> Result<(), WalletError> {
+        let checks: [(&'static str, bool, String); 6] = [
+            (
+                "mpp_id",
+                (1..=64).contains(&self.mpp_id.chars().count()),
+                format!("is {} characters, limit 1 to 64", self.mpp_id.chars().count()),
+            ),
+            (
+                "service_trust_key",
+                p256::PublicKey::from_sec1_bytes(&self.service_trust_key).is_ok() && self.service_trust_key.len() == 65,
+                "is not an uncompressed P-256 point of 65 bytes".to_owned(),
+            ),
+            (
+                "replenish_threshold",
+                (1..=50).contains(&self.replenish_threshold),
+                format!("is {}, limit 1 to 50", self.replenish_threshold),
+            ),
+            (
+                "target_stock",
+                self.target_stock > self.replenish_threshold && self.target_stock <= 100,
+                format!("is {}, limit {} to 100", self.target_stock, self.replenish_threshold + 1),
+            ),
+            (
+                "session_age",
+                self.session_age <= Duration::from_secs(3600),
+                format!("is {} s, limit 3600", self.session_age.as_secs()),
+            ),
+            ("history_limit", self.history_limit <= 100_000, format!("is {}, limit 100000", self.history_limit)),
+        ];
+        match checks.into_iter().find(|(_, good, _)| !good) {
+            Some((field, _, reason)) => Err(WalletError::InvalidInput { field, reason }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The service's configuration, by the field's names. An absent part or a count of 0 means "the
+/// default".
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RemoteConfig {
+    /// Polling budgets of the activation.
+    pub nfc_issue_config: IssueConfig,
+    /// Switches of the tap.
+    pub nfc_transaction_config: TransactionConfig,
+}
+
+/// `nfc_issue_config`: how often and how fast the activation polls.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct IssueConfig {
+    /// Polls for the application; 0 = 10; at most 1000.
+    pub apply_token_times: u32,
+    /// Milliseconds between them; used only with a count above 0; default 2000; at most 60 000.
+    pub apply_token_interval: u32,
+    /// Polls for the activation; 0 = 10; at most 1000.
+    pub activate_times: u32,
+    /// Milliseconds between them; default 2000; at most 60 000.
+    pub activate_interval: u32,
+    /// Polls for the session; 0 = 10; at most 1000.
+    pub session_times: u32,
+    /// Milliseconds between them; default 500; at most 60 000.
+    pub session_interval: u32,
+}
+
+/// `nfc_transaction_config`: switches of the tap; absent = the app's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TransactionConfig {
+    /// Wins over `support_transit`.
+    pub is_support_transit: Option<bool>,
+    /// Wins over `support_lock_screen_pay`.
+    pub is_support_transit_without_consent: Option<bool>,
+    /// Allows asking for the password-free amount with the status.
+    pub async_amount_limit_switch: Option<bool>,
+}
+
+/// A poll budget: how often, and how long between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PollBudget {
+    /// Number of polls.
+    pub times: u32,
+    /// Pause between two polls.
+    pub interval: Duration,
+}
+
+impl RemoteConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`WalletError::InvalidInput`] with the field and its limit; the last good set stays in use.
+    pub fn validate(&self) -> Result<(), WalletError> {
+        let issue = &self.nfc_issue_config;
+        let limits: [(&'static str, u32, u32); 6] = [
+            ("nfc_issue_config.applyTokenTimes", issue.apply_token_times, 1_000),
+            ("nfc_issue_config.applyTokenInterval", issue.apply_token_interval, 60_000),
+            ("nfc_issue_config.activateTimes", issue.activate_times, 1_000),
+            ("nfc_issue_config.activateInterval", issue.activate_interval, 60_000),
+            ("nfc_issue_config.sessionTimes", issue.session_times, 1_000),
+            ("nfc_issue_config.sessionInterval", issue.session_interval, 60_000),
+        ];
+        match limits.into_iter().find(|(_, value, limit)| value > limit) {
+            Some((field, value, limit)) => {
+                Err(WalletError::InvalidInput { field, reason: format!("is {value}, limit {limit}") })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Budget for the application's decision.
+    #[must_use]
+    pub fn application_polls(&self) -> PollBudget {
+        budget(self.nfc_issue_config.apply_token_times, self.nfc_issue_config.apply_token_interval, 2_000)
+    }
+
+    /// Budget for the activation at the service.
+    #[must_use]
+    pub fn activation_polls(&self) -> PollBudget {
+        budget(self.nfc_issue_config.activate_times, self.nfc_issue_config.activate_interval, 2_000)
+    }
+
+    /// Budget for opening a session.
+    #[must_use]
+    pub fn session_polls(&self) -> PollBudget {
+        budget(self.nfc_issue_config.session_times, self.nfc_issue_config.session_interval, 500)
+    }
+}
+
+/// A count of 0 is the vendor's "unset": the printed interval beside it is then meaningless too.
+fn budget(times: u32, interval_ms: u32, default_interval_ms: u64) -> PollBudget {
+    match times {
+        0 => PollBudget { times: 10, interval: Duration::from_millis(default_interval_ms) },
+        _ => PollBudget { times, interval: Duration::from_millis(u64::from(interval_ms)) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> WalletConfig {
+        // The generator point of P-256 is a valid public key.
+        let trust = hex::decode(concat!(
+            "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
+            "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+        ))
+        .unwrap();
+        WalletConfig::new("wallet".into(), "mpp-1", trust)
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_the_threshold_is_ten() {
+        let config = config();
+        config.validate().unwrap();
+        assert_eq!((config.replenish_threshold, config.target_stock), (10, 20));
+    }
+
+    #[test]
+    fn a_value_out_of_range_names_its_field() {
+        let too_low = WalletConfig { target_stock: 10, ..config() };
+        let error = too_low.validate().unwrap_err();
+        assert_eq!(error.to_string(), "target_stock: is 10, limit 11 to 100");
+        assert_eq!(error.code(), 10011);
+        let bad_key = WalletConfig { service_trust_key: vec![4; 65], ..config() };
+        assert!(matches!(bad_key.validate(), Err(WalletError::InvalidInput { field: "service_trust_key", .. })));
+    }
+
+    #[test]
+    fn unset_budgets_take_the_sample_values_of_the_field() {
+        let unset = RemoteConfig::default();
+        assert_eq!(unset.application_polls(), PollBudget { times: 10, interval: Duration::from_millis(2_000) });
+        assert_eq!(unset.session_polls(), PollBudget { times: 10, interval: Duration::from_millis(500) });
+        // The vendor prints 0 polls of 25 ms as defaults; a count of 0 means unset.
+        let printed: RemoteConfig =
+            serde_json::from_str(r#"{"nfc_issue_config":{"applyTokenTimes":0,"applyTokenInterval":25,"later":1}}"#)
+                .unwrap();
+        assert_eq!(printed.application_polls(), unset.application_polls());
+    }
+
+    #[test]
+    fn a_remote_value_out_of_range_is_refused_by_name() {
+        let bad: RemoteConfig = serde_json::from_str(r#"{"nfc_issue_config":{"sessionTimes":1001}}"#).unwrap();
+        assert!(matches!(
+            bad.validate(),
+            Err(WalletError::InvalidInput { field: "nfc_issue_config.sessionTimes", .. })
+        ));
+    }
+}
