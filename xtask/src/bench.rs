@@ -1,0 +1,68 @@
+//! `cargo xtask bench`: the budgets of the wallet, measured.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+use clap::{Args, ValueEnum};
+
+use crate::process::Cmd;
+
+/// What to measure, and where.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Only this part; both by default.
+    part: Option<Part>,
+    /// Where the stores are kept while they are measured: a folder on the disk in question.
+    /// By default a folder below `target`.
+    #[arg(long)]
+    data_directory: Option<PathBuf>,
+}
+
+/// A part of the wallet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// APDUs and whole taps
+    Card,
+    /// burns, cold starts, replenishing
+    Store,
+}
+
+/// Measures, after installing what the yardstick needs.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+    install_openssl(root)?;
+    let mut bench = Cmd::cargo("bench --quiet --package nfcwallet-bench --features openssl --bench wallet --");
+    if let Some(part) = options.part {
+        bench = bench.args(match part {
+            Part::Card => "card",
+            Part::Store => "store",
+        });
+    }
+    if let Some(folder) = &options.data_directory {
+        fs::create_dir_all(folder)?;
+        bench = bench.args("--data-directory").arg(fs::canonicalize(folder)?.display().to_string());
+    }
+    ensure!(bench.run(root)?, "the benchmarks failed; repeat with: {bench}");
+    Ok(())
+}
+
+/// The yardstick for RSA is the system's OpenSSL: on Debian its headers can be installed.
+fn install_openssl(root: &Path) -> Result<()> {
+    let has_openssl = || Cmd::new("pkg-config", "--exists openssl").read(root).is_ok();
+    if has_openssl() {
+        return Ok(());
+    }
+    let by_hand = "install OpenSSL's headers and pkg-config (Debian: apt-get install libssl-dev pkg-config)";
+    let is_root = Cmd::new("id", "-u").read(root).is_ok_and(|user| user.trim() == "0");
+    let is_debian = Path::new("/etc/debian_version").exists();
+    if !is_root || !is_debian {
+        bail!("pkg-config finds no openssl; {by_hand}");
+    }
+    println!("pkg-config finds no openssl: installing libssl-dev and pkg-config");
+    let install = Cmd::new("apt-get", "install --yes --no-install-recommends libssl-dev pkg-config")
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    // The package lists of a fresh machine are empty or old.
+    let installed = Cmd::new("apt-get", "update --quiet").run(root)? && install.run(root)?;
+    ensure!(installed && has_openssl(), "the installation failed; {by_hand}");
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! `cargo xtask test`: what a change must not break.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::process::Cmd;
+use crate::report::{Outcome, Report};
+use crate::{checks, deny, docs};
+
+/// One step, in the order in which they run: quick ones first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Step {
+    /// rustfmt
+    Fmt,
+    /// clippy without a warning, on every target
+    Clippy,
+    /// no HTTP, socket, runtime, binding or platform crate below the core
+    Layers,
+    /// length of source files, paths of somebody's machine
+    Files,
+    /// docs/errors.md is what the doc comments say
+    Glossary,
+    /// cargo deny: licences, bans, sources
+    Deny,
+    /// cargo deny: known vulnerabilities, where the database can be reached
+    Advisories,
+    /// every unit, scenario and end-to-end test
+    Tests,
+    /// the API documentation, without a warning
+    Rustdoc,
+    /// the sandbox's demo, manual activation
+    Demo,
+    /// the sandbox's demo, silent activation
+    DemoSilent,
+}
+
+/// Runs `only`, or every step, and prints the table.
+pub(crate) fn run(root: &Path, only: &[Step]) -> Result<ExitCode> {
+    let mut report = Report::default();
+    for step in Step::value_variants().iter().filter(|step| only.is_empty() || only.contains(step)) {
+        let name = step.name();
+        let repeat = step.command().map_or(format!("cargo xtask test {name}"), |command| command.to_string());
+        report.step(&name, repeat, || step.run(root));
+    }
+    print!("{}", report.summary());
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Step {
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// The command that is the step, where it is one.
+    fn command(self) -> Option<Cmd> {
+        let command = match self {
+            Self::Fmt => Cmd::cargo("fmt --all --check"),
+            Self::Clippy => Cmd::cargo("clippy --workspace --all-targets --quiet -- -D warnings"),
+            Self::Tests => Cmd::cargo("test --workspace"),
+            Self::Rustdoc => Cmd::cargo("doc --workspace --no-deps --quiet").env("RUSTDOCFLAGS", "-D warnings"),
+            Self::Demo => demo(""),
+            Self::DemoSilent => demo("--silent"),
+            Self::Layers | Self::Files | Self::Glossary | Self::Deny | Self::Advisories => return None,
+        };
+        Some(command)
+    }
+
+    fn run(self, root: &Path) -> Result<Outcome> {
+        match self {
+            Self::Layers => checks::layers(root),
+            Self::Files => checks::files(root),
+            Self::Glossary => docs::run(root, true).map(|()| Outcome::passed()),
+            Self::Deny => deny::offline_checks(root),
+            Self::Advisories => deny::advisories(root),
+            Self::Fmt | Self::Clippy | Self::Rustdoc | Self::Tests | Self::Demo | Self::DemoSilent => {
+                let command = self.command().context("this step is a command")?;
+                match self {
+                    Self::Tests => tests(&command, root),
+                    Self::Demo | Self::DemoSilent => demo_is_ok(&command, root),
+                    _ => Ok(Outcome::of(command.run(root)?)),
+                }
+            }
+        }
+    }
+}
+
+fn demo(mode: &str) -> Cmd {
+    Cmd::cargo("run --release --quiet --package nfcwallet-sandbox -- demo").args(mode).args("--json")
+}
+
+fn tests(command: &Cmd, root: &Path) -> Result<Outcome> {
+    let output = command.run_and_keep_stdout(root)?;
+    let counts = TestCounts::read(&output.stdout);
+    Ok(match output.success {
+        true => Outcome::Passed(counts.to_string()),
+        false => Outcome::Failed(format!("{counts}; see above")),
+    })
+}
+
+/// What the test programs say at their ends, summed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct TestCounts {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl TestCounts {
+    fn read(text: &str) -> Self {
+        let mut sum = Self::default();
+        for line in text.lines().filter_map(|line| line.strip_prefix("test result: ")) {
+            let count = |word: &str| {
+                let (before, _) = line.split_once(word)?;
+                before.split_whitespace().next_back()?.parse::<u64>().ok()
+            };
+            sum.passed += count(" passed").unwrap_or(0);
+            sum.failed += count(" failed").unwrap_or(0);
+            sum.ignored += count(" ignored").unwrap_or(0);
+        }
+        sum
+    }
+}
+
+impl std::fmt::Display for TestCounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} tests passed, {} failed, {} ignored", self.passed, self.failed, self.ignored)
+    }
+}
+
+fn demo_is_ok(command: &Cmd, root: &Path) -> Result<Outcome> {
+    let output = command.run_and_keep_stdout(root)?;
+    Ok(match (output.success, says_ok(&output.stdout)) {
+        (true, Ok(true)) => Outcome::passed(),
+        (true, Ok(false)) => {
+            Outcome::Failed("the demo ended well, but its last JSON value has no `ok: true`".to_owned())
+        }
+        (true, Err(error)) => Outcome::Failed(format!("the demo's output is not JSON: {error}")),
+        (false, _) => Outcome::Failed("the demo failed, see above".to_owned()),
+    })
+}
+
+/// True if the last JSON value of the output is an object with `"ok": true`.
+fn says_ok(stdout: &str) -> serde_json::Result<bool> {
+    let values = serde_json::Deserializer::from_str(stdout).into_iter::<serde_json::Value>();
+    let last = values.collect::<serde_json::Result<Vec<_>>>()?.pop();
+    Ok(last.and_then(|value| value.get("ok")?.as_bool()) == Some(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_results_of_all_test_programs_are_summed() {
+        let text = "running 3 tests\n\
+            test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s\n\
+            noise\n\
+            test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s\n";
+        assert_eq!(TestCounts::read(text), TestCounts { passed: 7, failed: 2, ignored: 1 });
+    }
+
+    #[test]
+    fn only_a_true_ok_at_the_end_of_the_demo_counts() {
+        assert!(says_ok("{\"ok\": true}\n").unwrap());
+        assert!(says_ok("{\"step\":1}\n{\"ok\":true}").unwrap());
+        assert!(!says_ok("{\"ok\":true}\n{\"ok\":false}").unwrap());
+        assert!(!says_ok("{\"ok\":\"true\"}").unwrap());
+        assert!(!says_ok("").unwrap());
+        assert!(says_ok("all well").is_err());
+    }
+
+    #[test]
+    fn a_step_that_is_a_command_is_repeated_by_that_command() {
+        assert_eq!(
+            Step::DemoSilent.command().map(|command| command.to_string()).as_deref(),
+            Some("cargo run --release --quiet --package nfcwallet-sandbox -- demo --silent --json")
+        );
+    }
+}
