@@ -9,6 +9,8 @@
 
 pub mod activation;
 pub mod card;
+pub mod config;
+mod context;
 pub mod credentials;
 pub mod error;
 pub mod host;
@@ -19,6 +21,7 @@ pub mod token;
 pub mod token_service;
 pub mod wallet;
 
+pub use config::WalletConfig;
 pub use error::{Advice, WalletError};
 pub use host::Host;
-pub use wallet::{Wallet, WalletConfig};
+pub use wallet::Wallet;

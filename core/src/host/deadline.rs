@@ -216,6 +216,18 @@ impl HostCalls {
         self.pending(self.deadlines.device_state, move || device.state())
     }
 
+    /// The device's state. Blocks for 100 ms at most.
+    ///
+    /// # Errors
+    /// [`WalletError::Host`].
+    pub fn device_state(&self) -> Result<DeviceState, WalletError> {
+        self.start_device_state()
+            .wait()
+            .map_err(HostError::from)
+            .and_then(|answer| answer)
+            .map_err(|error| WalletError::Host { interface: "DeviceInfo", reason: error.to_string() })
+    }
+
     /// Asks the app for its decision on a tap. Blocks for 100 ms at most.
     ///
     /// # Errors

@@ -13,6 +13,7 @@
 
 mod deadline;
 mod device;
+mod events;
 mod key_store;
 mod listeners;
 mod platform;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 pub use deadline::{Deadlines, HostCalls, NoAnswer, Pending};
 pub use device::{DeviceFingerprint, DeviceInfo, DeviceState, IntegrityVerdict};
+pub use events::EventQueue;
 pub use key_store::{Anchor, DeviceKeyStore, DevicePublicKey, KeyStoreError, Signature, Stored, Unwrapped, Wrapped};
 pub use listeners::{
     ActivationListener, Delivered, Monitor, MonitorEvent, PermitDecision, RiskControl, TransactionListener,

@@ -1,10 +1,389 @@
 //! The public object: init, connect, disconnect, status, page.
 //!
 //! Owns nothing but the wiring. May touch every room.
+//!
+//! Long calls are `async` and need no particular executor; taps ([`Wallet::process_apdu`]) and
+//! questions about local state are synchronous and never wait for the network.
 
-mod config;
+mod background;
+mod readiness;
+mod registry;
 
-pub use config::{IssueConfig, PollBudget, RemoteConfig, TransactionConfig, WalletConfig};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-/// placeholder
-pub struct Wallet;
+pub use crate::config::{RemoteConfig, WalletConfig};
+pub use readiness::{Condition, Readiness};
+
+use crate::Result;
+use crate::activation::{ActivationMode, Activations};
+use crate::config::Configuration;
+use crate::context::{Context, User};
+use crate::credentials::{self, CredentialStock, Replenishing, Wish};
+use crate::error::WalletError;
+use crate::host::{ActivationListener, EventQueue, Host, HostCalls};
+use crate::payment::{self, AfterTap, CdcvmMethod, FieldLoss, Taps, TransactionPage};
+use crate::storage::{CONFIG_SETTING, ChangeKind, Store, StoreConfig};
+use crate::token::{self, Page, Suspender, TokenStatus};
+use crate::token_service::{ClientSettings, Sessions, TokenServiceClient};
+
+/// One wallet on one data directory. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Wallet {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    context: Context,
+    activations: Arc<Activations>,
+    replenishing: Replenishing,
+    taps: Taps,
+    /// Lock, unlock, delete, sync and connect talk to the service one after the other.
+    talk: async_lock::Mutex<()>,
+    retry_scheduled: AtomicBool,
+    shut_down: AtomicBool,
+}
+
+/// What `connect` found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// The status after it.
+    pub status: TokenStatus,
+    /// What kept the wallet from reaching the service. The user is connected all the same and can
+    /// pay with what is in stock; call `network_available` or `connect` later.
+    pub service: Option<WalletError>,
+    /// The store or its key was useless and has been renewed: activate anew.
+    pub recovered_from: Option<WalletError>,
+}
+
+impl Wallet {
+    /// Opens the wallet of `config.data_directory`: restores a persisted connection, needs no network,
+    /// returns in milliseconds. A second `init` on the same directory with an equal configuration
+    /// gives the same wallet; its `host` is then ignored.
+    ///
+    /// A wallet whose hardware key is locked or gone, or whose store was rolled back, still opens: its
+    /// status is -3 and it refuses to pay.
+    ///
+    /// # Errors
+    /// [`WalletError::InvalidInput`] for a value out of range, or another configuration on a directory
+    /// that is open; `StoreBusy`, `StoreFull`, `StoreUnusable`, `StoreCorrupt`, `StoreTooNew`.
+    pub fn init(config: WalletConfig, host: Host) -> Result<Self> {
+        config.validate()?;
+        registry::open_once(config, |config| Inner::open(config, host)).map(|inner| Self { inner })
+    }
+
+    /// Binds `user` (1 to 64 characters, the customer's id at the payment provider) and catches up
+    /// with the service: keys, inbox, state; an unfinished activation and a low stock are dealt with
+    /// in the background. Another connected user is disconnected first.
+    ///
+    /// # Errors
+    /// [`WalletError::InvalidInput`], or a failure of the store. Being offline is no error: see
+    /// [`Connection::service`].
+    pub async fn connect(&self, user: &str) -> Result<Connection> {
+        self.alive()?;
+        let length = user.chars().count();
+        if !(1..=64).contains(&length) {
+            let reason = format!("is {length} characters, limit 1 to 64");
+            return Err(WalletError::InvalidInput { field: "user", reason });
+        }
+        let recovered_from = self.inner.heal()?;
+        let store = &self.inner.context.store;
+        let earlier = store.read(|tx| tx.connected())?;
+        if earlier.is_none_or(|(_, earlier)| earlier != user) {
+            self.inner.forget_user();
+            store.write(|tx| tx.connect_user(user))?;
+        }
+        self.inner.replenishing.forget_failures();
+        let service = Inner::catch_up(&self.inner).await.err();
+        Ok(Connection { status: self.token_status(), service, recovered_from })
+    }
+
+    /// Refuses taps from the call on. The token stays, sealed, for the same user's next `connect`.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    #[allow(clippy::unused_async, reason = "part of the public contract: a logout may come to need the network")]
+    pub async fn disconnect(&self) -> Result<()> {
+        self.alive()?;
+        self.inner.context.store.write(|tx| tx.disconnect())?;
+        self.inner.forget_user();
+        Ok(())
+    }
+
+    /// The token status, from stored facts.
+    #[must_use]
+    pub fn token_status(&self) -> TokenStatus {
+        if self.alive().is_err() {
+            return TokenStatus::QueryFailed;
+        }
+        token::gather(&self.inner.context, self.inner.activations.is_running())
+            .map_or(TokenStatus::QueryFailed, |facts| facts.status())
+    }
+
+    /// The screen that the status asks for.
+    #[must_use]
+    pub fn page(&self) -> Page {
+        self.token_status().page()
+    }
+
+    /// Asks the service for the token's state, finishes a change of unknown outcome, drains the inbox.
+    ///
+    /// # Errors
+    /// [`WalletError::NotConnected`], network and service failures.
+    pub async fn sync_token(&self) -> Result<TokenStatus> {
+        let user = self.user()?;
+        {
+            let _turn = self.inner.talk.lock().await;
+            token::sync(&self.inner.context, &user).await?;
+        }
+        Inner::drain(&self.inner, &user).await?;
+        Ok(self.token_status())
+    }
+
+    /// Activates a token, or goes on with an unfinished activation. Manual ends in status 2, silent
+    /// in 21. Takes 20 to 30 s in the field; `progress` hears of every step.
+    ///
+    /// # Errors
+    /// [`WalletError::ActivationInProgress`] while one runs, [`WalletError::ActivationFailed`] and
+    /// [`WalletError::DeviceUnsafe`] with the reason, network failures (the journal stays).
+    pub async fn activate(&self, mode: ActivationMode, progress: Arc<dyn ActivationListener>) -> Result<()> {
+        self.alive()?;
+        self.inner.heal()?;
+        let user = self.user()?;
+        let outcome = self.inner.activations.activate(&self.inner.context, &user, mode, progress).await;
+        self.inner.taps.forget_card();
+        outcome
+    }
+
+    /// The user confirms a silently prepared token. Waits for a silent run that is unfinished.
+    ///
+    /// # Errors
+    /// [`WalletError::NoToken`] if nothing was prepared; otherwise as `activate`.
+    pub async fn confirm_activation(&self, progress: Arc<dyn ActivationListener>) -> Result<()> {
+        let user = self.user()?;
+        self.inner.activations.confirm(&self.inner.context, &user, progress).await
+    }
+
+    /// Fills the stock of credentials up now. Concurrent calls share one request. Returns how many
+    /// came (0 if the stock was full).
+    ///
+    /// # Errors
+    /// [`WalletError::NoToken`], [`WalletError::TokenUnavailable`], network and service failures.
+    pub async fn replenish(&self) -> Result<u32> {
+        let user = self.user()?;
+        self.inner.replenishing.replenish(&self.inner.context, &user, Wish::Manual).await
+    }
+
+    /// How many credentials are left, when they expire, when the wallet replenishes.
+    ///
+    /// # Errors
+    /// [`WalletError::NotConnected`], or a failure of the store.
+    pub fn credentials(&self) -> Result<CredentialStock> {
+        let user = self.user()?;
+        credentials::stock(&self.inner.context, &user, &self.inner.replenishing)
+    }
+
+    /// Locks the token: taps stop at the call. Returns who suspends it.
+    ///
+    /// # Errors
+    /// A refusal of the service rolls back. After a network failure the token stays locked until
+    /// `sync_token` or another `lock` has an answer.
+    pub async fn lock(&self) -> Result<Vec<Suspender>> {
+        self.change(ChangeKind::Lock).await
+    }
+
+    /// Lifts the user's lock, at the service first. Returns who still suspends the token.
+    ///
+    /// # Errors
+    /// Refusals of the service and network failures; the token stays locked.
+    pub async fn unlock(&self) -> Result<Vec<Suspender>> {
+        self.change(ChangeKind::Unlock).await
+    }
+
+    /// Deletes the token for ever: keys first, then at the service.
+    ///
+    /// # Errors
+    /// [`WalletError::NoToken`], [`WalletError::ActivationInProgress`],
+    /// [`WalletError::TokenUnavailable`]; after a network failure `sync_token` finishes it.
+    pub async fn delete_token(&self) -> Result<()> {
+        self.change(ChangeKind::Delete).await.map(drop)
+    }
+
+    /// The user proved presence: opens the CDCVM window of 30 s. Returns the window.
+    ///
+    /// # Errors
+    /// [`WalletError::NotConnected`].
+    pub fn authenticate(&self, method: CdcvmMethod) -> Result<Duration> {
+        self.user()?;
+        self.inner.taps.window().open(method, self.inner.context.calls.clock().monotonic());
+        Ok(payment::CDCVM_WINDOW)
+    }
+
+    /// Closes the CDCVM window.
+    pub fn cancel_authentication(&self) {
+        self.inner.taps.window().close();
+    }
+
+    /// What is left of the CDCVM window; `None` when it is closed.
+    #[must_use]
+    pub fn authentication_remaining(&self) -> Option<Duration> {
+        self.inner.taps.window().remaining(self.inner.context.calls.clock().monotonic())
+    }
+
+    /// Answers one APDU of the terminal: data and a status word, or a status word. Total: never
+    /// panics, never waits for the network. At most 261 bytes in, 256 out.
+    #[must_use]
+    pub fn process_apdu(&self, apdu: &[u8]) -> Vec<u8> {
+        if self.alive().is_err() {
+            return vec![0x69, 0x85];
+        }
+        let before = self.inner.taps.current();
+        let (answer, after) = self.inner.taps.process(&self.inner.context, apdu);
+        match self.inner.taps.current() {
+            Some(tap) if before != Some(tap) => Inner::watch(&self.inner, tap),
+            _ => {}
+        }
+        self.after_tap(after);
+        answer
+    }
+
+    /// The platform says that the field is gone. An unfinished tap fails with 19002; nothing was
+    /// spent unless the cryptogram had left.
+    pub fn field_lost(&self, reason: FieldLoss) {
+        tracing::debug!(?reason, "field lost");
+        let after = self.inner.taps.end(&self.inner.context);
+        self.after_tap(after);
+    }
+
+    /// Sets the reference of the next tap, which reaches the payment provider's server with the
+    /// authorisation: 1 to 8 bytes, padded with 00 on the right. Without it each tap carries 8 random
+    /// bytes. May be called from within the permit.
+    ///
+    /// # Errors
+    /// [`WalletError::InvalidInput`] for another length.
+    pub fn set_transaction_reference(&self, reference: &[u8]) -> Result<()> {
+        self.inner.taps.set_reference(reference)
+    }
+
+    /// The history kept on the phone, newest first: at most `limit` (100) transactions before
+    /// `before` (from the last page's `next`).
+    ///
+    /// # Errors
+    /// [`WalletError::NotConnected`], or a failure of the store.
+    pub fn transactions(&self, before: Option<i64>, limit: u32) -> Result<TransactionPage> {
+        let user = self.user()?;
+        payment::page(&self.inner.context, &user, before, limit)
+    }
+
+    /// Everything that decides whether a tap would work now, each with what to do.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        readiness::report(&self.inner.context, &self.token_status())
+    }
+
+    /// The network is back: catches up with the service in the background.
+    pub fn network_available(&self) {
+        self.inner.replenishing.forget_failures();
+        let weak = Arc::downgrade(&self.inner);
+        self.inner.context.calls.spawn(Box::pin(async move {
+            let Some(inner) = weak.upgrade() else { return };
+            if let Err(error) = Inner::catch_up(&inner).await {
+                tracing::info!(code = error.code(), "not caught up");
+            }
+        }));
+    }
+
+    /// Reads and compiles what the first tap needs. Call it when the process starts.
+    pub fn prewarm(&self) {
+        self.inner.taps.prewarm(&self.inner.context);
+    }
+
+    /// Before the platform suspends the process: finishes writes, holds no lock of the database.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn suspend(&self) -> Result<()> {
+        self.alive()?;
+        self.inner.context.store.suspend()
+    }
+
+    /// Ends the wallet: the unfinished tap is lost, the data directory is free for another wallet.
+    /// Every later call fails with [`WalletError::ShutDown`].
+    pub fn shutdown(&self) {
+        if self.inner.shut_down.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.inner.taps.end(&self.inner.context);
+        self.inner.taps.forget_card();
+        self.inner.context.store.close();
+        registry::forget(self.inner.context.configuration.app());
+    }
+
+    async fn change(&self, kind: ChangeKind) -> Result<Vec<Suspender>> {
+        let user = self.user()?;
+        if self.inner.activations.is_running() {
+            return Err(WalletError::ActivationInProgress);
+        }
+        token::begin_change(&self.inner.context, &user, kind)?;
+        let _turn = self.inner.talk.lock().await;
+        let suspended_by = token::resume_change(&self.inner.context, &user).await?;
+        if kind == ChangeKind::Delete {
+            self.inner.taps.forget_card();
+        }
+        Ok(suspended_by)
+    }
+
+    fn after_tap(&self, after: AfterTap) {
+        if after == AfterTap::TapEnded {
+            Inner::settle_tap(&self.inner);
+        }
+    }
+
+    fn user(&self) -> Result<User> {
+        self.alive()?;
+        self.inner.context.user()
+    }
+
+    fn alive(&self) -> Result<()> {
+        if self.inner.shut_down.load(Ordering::Acquire) { Err(WalletError::ShutDown) } else { Ok(()) }
+    }
+}
+
+impl Inner {
+    fn open(config: WalletConfig, host: Host) -> Result<Self> {
+        let calls = Arc::new(HostCalls::new(host, config.deadlines));
+        let store_config =
+            StoreConfig { directory: config.data_directory.clone(), history_limit: config.history_limit };
+        let store = Arc::new(Store::open(&store_config, Arc::clone(&calls))?);
+        let settings = ClientSettings {
+            mpp_id: config.mpp_id.clone(),
+            trust_key: config.service_trust_key.clone(),
+            instance_id: store.instance_id(),
+        };
+        let service = TokenServiceClient::new(Arc::clone(&calls), Arc::clone(&store) as _, settings);
+        let remote = store.read(|tx| tx.setting(CONFIG_SETTING))?;
+        // A set that an older library kept and this one refuses counts as none.
+        let remote = remote.and_then(|text| serde_json::from_slice::<RemoteConfig>(&text).ok());
+        let remote = remote.filter(|remote| remote.validate().is_ok()).unwrap_or_default();
+        let activations = Arc::new(Activations::default());
+        let running = Arc::clone(&activations);
+        Ok(Self {
+            context: Context {
+                calls,
+                store,
+                service,
+                sessions: Sessions::default(),
+                configuration: Configuration::new(config, remote),
+                events: EventQueue::default(),
+            },
+            activations,
+            replenishing: Replenishing::default(),
+            taps: Taps::new(move || running.is_running()),
+            talk: async_lock::Mutex::new(()),
+            retry_scheduled: AtomicBool::new(false),
+            shut_down: AtomicBool::new(false),
+        })
+    }
+}

@@ -1,11 +1,13 @@
 //! The app's configuration, and the service's, which wins.
 
 use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::WalletError;
+use crate::host::Deadlines;
 
 /// What the app decides once, at `init`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct WalletConfig {
     pub support_lock_screen_pay: bool,
     /// How many transactions are kept on the phone: 0 to 100 000. Default 1 000.
     pub history_limit: u32,
+    /// How long each host interface may take. The defaults are the documented ones.
+    pub deadlines: Deadlines,
 }
 
 impl WalletConfig {
@@ -44,6 +48,7 @@ impl WalletConfig {
             support_transit: false,
             support_lock_screen_pay: false,
             history_limit: 1_000,
+            deadlines: Deadlines::default(),
         }
     }
 
@@ -184,6 +189,56 @@ fn budget(times: u32, interval_ms: u32, default_interval_ms: u64) -> PollBudget 
     match times {
         0 => PollBudget { times: 10, interval: Duration::from_millis(default_interval_ms) },
         _ => PollBudget { times, interval: Duration::from_millis(u64::from(interval_ms)) },
+    }
+}
+
+/// The app's and the service's configuration together. The service wins where it says something.
+#[derive(Debug)]
+pub struct Configuration {
+    app: WalletConfig,
+    remote: RwLock<RemoteConfig>,
+}
+
+impl Configuration {
+    /// Starts from the app's configuration and the service's last good one.
+    #[must_use]
+    pub fn new(app: WalletConfig, remote: RemoteConfig) -> Self {
+        Self { app, remote: RwLock::new(remote) }
+    }
+
+    /// What the app gave at `init`.
+    #[must_use]
+    pub fn app(&self) -> &WalletConfig {
+        &self.app
+    }
+
+    /// The service's set in use.
+    #[must_use]
+    pub fn remote(&self) -> RemoteConfig {
+        self.remote.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a set of the service into use. A running activation keeps the budgets it started with.
+    ///
+    /// # Errors
+    /// [`WalletError::InvalidInput`] with the field; the last good set stays.
+    pub fn set_remote(&self, remote: RemoteConfig) -> Result<(), WalletError> {
+        remote.validate()?;
+        *self.remote.write().unwrap_or_else(PoisonError::into_inner) = remote;
+        Ok(())
+    }
+
+    /// Are transit taps paid?
+    #[must_use]
+    pub fn transit_allowed(&self) -> bool {
+        self.remote().nfc_transaction_config.is_support_transit.unwrap_or(self.app.support_transit)
+    }
+
+    /// Are transit taps paid with the screen locked?
+    #[must_use]
+    pub fn locked_transit_allowed(&self) -> bool {
+        let switch = self.remote().nfc_transaction_config.is_support_transit_without_consent;
+        switch.unwrap_or(self.app.support_lock_screen_pay)
     }
 }
 

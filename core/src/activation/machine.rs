@@ -1,0 +1,350 @@
+//! The machine: one step after the other, each journalled before its request leaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::journal::{Journal, Step};
+use super::progress::ProgressMeter;
+use super::{ActivationMode, ActivationPhase};
+use crate::card::Card;
+use crate::context::{Context, User, unexpected_answer};
+use crate::error::{ActivationFailure, ServiceProblem, WalletError};
+use crate::host::{ActivationListener, IntegrityVerdict, MonitorEvent};
+use crate::storage::{TokenPhase, TokenRecord};
+use crate::token_service::operations::{Answer, Decision, Operation};
+use crate::{Result, config::RemoteConfig};
+
+/// One run of the machine, for one user.
+pub(crate) struct Run<'a> {
+    context: &'a Context,
+    user: &'a User,
+    journal: Journal,
+    meter: ProgressMeter,
+    listener: Arc<dyn ActivationListener>,
+    /// The budgets that the run started with; a change never affects a running activation.
+    budgets: RemoteConfig,
+    times: BTreeMap<&'static str, Duration>,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        context: &'a Context,
+        user: &'a User,
+        journal: Journal,
+        listener: Arc<dyn ActivationListener>,
+    ) -> Self {
+        let now = context.calls.clock().monotonic();
+        let earlier = Duration::from_millis(journal.elapsed_ms);
+        let meter = ProgressMeter::new(journal.mode, journal.percent, earlier, now);
+        let budgets = context.configuration.remote();
+        Self { context, user, journal, meter, listener, budgets, times: BTreeMap::new() }
+    }
+
+    /// Runs from the journal's step to the end: an active token, or a prepared one if silent.
+    pub(crate) async fn finish(mut self) -> Result<()> {
+        let outcome = self.steps().await;
+        if let Err(error) = &outcome {
+            self.give_up(error)?;
+        }
+        self.track(&outcome);
+        outcome
+    }
+
+    async fn steps(&mut self) -> Result<()> {
+        self.progress(ActivationPhase::Preparing, 0, 1);
+        self.context.service.ensure_keys().await?;
+        self.check_device()?;
+        loop {
+            self.progress(self.journal.step.phase(), 0, 1);
+            let started = self.now();
+            let step = self.journal.step;
+            let finished = match step {
+                Step::Apply => self.apply().await?,
+                Step::AwaitApproval => self.await_approval().await?,
+                Step::OpenSession => self.open_session().await?,
+                Step::Provision => self.provision().await?,
+                Step::Report => self.report().await?,
+                Step::ActivateAtService => self.activate_at_service().await?,
+                Step::ActivateLocally => self.activate_locally()?,
+            };
+            let spent = self.now().saturating_sub(started);
+            *self.times.entry(timing_field(step)).or_default() += spent;
+            if finished {
+                self.progress(ActivationPhase::Done, 1, 1);
+                return Ok(());
+            }
+        }
+    }
+
+    fn check_device(&mut self) -> Result<()> {
+        self.progress(ActivationPhase::CheckingDevice, 0, 1);
+        let state = self.context.calls.device_state()?;
+        match state.integrity {
+            IntegrityVerdict::Safe => Ok(()),
+            IntegrityVerdict::Unsafe { reason } => Err(WalletError::DeviceUnsafe { reason }),
+        }
+    }
+
+    async fn apply(&mut self) -> Result<bool> {
+        let fingerprint = self.context.calls.fingerprint()?.text;
+        if fingerprint.chars().count() > 256 {
+            let reason = format!("is {} characters, limit 256", fingerprint.chars().count());
+            return Err(WalletError::InvalidInput { field: "fingerprint", reason });
+        }
+        // Journalled before it is sent: from here on the service may know of the application.
+        self.save()?;
+        let silent = self.journal.mode == ActivationMode::Silent;
+        let operation = Operation::Apply { fingerprint, device_safe: true, silent };
+        match self.ask(&operation, "apply").await? {
+            Answer::Applied { application_id, config } => {
+                self.take_budgets(config)?;
+                self.journal.application_id = Some(application_id);
+                self.go(Step::AwaitApproval)
+            }
+            _ => Err(unexpected_answer()),
+        }
+    }
+
+    async fn await_approval(&mut self) -> Result<bool> {
+        let budget = self.budgets.application_polls();
+        let operation = Operation::ApplicationStatus { application_id: self.application_id()? };
+        for poll in 1..=budget.times {
+            let Answer::Application { decision } = self.context.query(self.user, &operation).await? else {
+                return Err(unexpected_answer());
+            };
+            let step_up = decision == Decision::StepUpRequired {};
+            self.progress_with(ActivationPhase::AwaitingApproval, poll, budget.times, step_up);
+            match decision {
+                Decision::Approved {} => return self.go(Step::OpenSession),
+                Decision::Declined { code } => return Err(failed(ActivationFailure::Declined { code })),
+                Decision::Expired {} => return Err(failed(ActivationFailure::Expired)),
+                Decision::Pending {} | Decision::StepUpRequired {} => {}
+            }
+            if poll < budget.times {
+                self.context.calls.clock().sleep(budget.interval).await;
+            }
+        }
+        Err(failed(ActivationFailure::StillPending))
+    }
+
+    async fn open_session(&mut self) -> Result<bool> {
+        let budget = self.budgets.session_polls();
+        let (context, user) = (self.context, self.user);
+        let session = context
+            .sessions
+            .open(context, user, budget, |poll| self.progress(ActivationPhase::OpeningSession, poll, budget.times))
+            .await?;
+        self.journal.session_id = Some(session.ok_or_else(|| failed(ActivationFailure::StillPending))?);
+        self.go(Step::Provision)
+    }
+
+    async fn provision(&mut self) -> Result<bool> {
+        let operation = Operation::Provision {
+            application_id: self.application_id()?,
+            session_id: self.journal.session_id.clone().ok_or(WalletError::Bug { code: "journal_without_session" })?,
+            count: self.context.configuration.app().target_stock,
+        };
+        let answer = match self.ask(&operation, "provision").await {
+            Err(WalletError::Service { reason: ServiceProblem::SessionRequired }) => {
+                self.context.sessions.forget();
+                return self.go(Step::OpenSession);
+            }
+            other => other?,
+        };
+        let Answer::Provisioned { token_reference, profile, credentials } = answer else {
+            return Err(unexpected_answer());
+        };
+        self.progress(ActivationPhase::Storing, 0, 1);
+        if let Err(error) = Card::compile(&profile) {
+            self.refuse(token_reference, error.to_string()).await?;
+            return Err(failed(ActivationFailure::ProfileRefused { reason: error.to_string() }));
+        }
+        let token = TokenRecord {
+            reference: token_reference,
+            phase: TokenPhase::Stored,
+            suspended_by: BTreeSet::new(),
+            pending: None,
+        };
+        self.journal.step = Step::Report;
+        self.note_progress();
+        // Card, credentials and the journal's next step in one commit: a kill leaves all or nothing.
+        self.context.store.write_guarded(|tx| {
+            tx.put_token(self.user.key, &token, &profile)?;
+            tx.add_credentials(self.user.key, &credentials)?;
+            tx.put_journal(self.user.key, &self.journal)
+        })?;
+        Ok(false)
+    }
+
+    /// Tells the service that its profile was refused. The refusal stands whether or not it hears.
+    async fn refuse(&self, token_reference: String, refusal: String) -> Result<()> {
+        let operation = Operation::ReportProvisioned { token_reference, stored: false, refusal: Some(refusal) };
+        match self.ask(&operation, "refuse").await {
+            Ok(_) | Err(WalletError::Network { .. } | WalletError::Service { .. } | WalletError::Protocol { .. }) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn report(&mut self) -> Result<bool> {
+        let operation =
+            Operation::ReportProvisioned { token_reference: self.token_reference()?, stored: true, refusal: None };
+        let Answer::Acknowledged {} = self.ask(&operation, "report").await? else {
+            return Err(unexpected_answer());
+        };
+        match self.journal.mode {
+            ActivationMode::Manual => self.go(Step::ActivateAtService),
+            ActivationMode::Silent => {
+                self.context.store.write_guarded(|tx| {
+                    tx.set_token_phase(self.user.key, TokenPhase::Reported)?;
+                    tx.clear_journal(self.user.key)
+                })?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn activate_at_service(&mut self) -> Result<bool> {
+        let budget = self.budgets.activation_polls();
+        let operation = Operation::Activate { token_reference: self.token_reference()? };
+        for poll in 1..=budget.times {
+            let answer = self.context.query(self.user, &operation).await?;
+            self.progress(ActivationPhase::ActivatingAtService, poll, budget.times);
+            match answer {
+                Answer::Activated {} => return self.go(Step::ActivateLocally),
+                Answer::ActivationPending {} if poll < budget.times => {
+                    self.context.calls.clock().sleep(budget.interval).await;
+                }
+                Answer::ActivationPending {} => {}
+                _ => return Err(unexpected_answer()),
+            }
+        }
+        Err(failed(ActivationFailure::StillPending))
+    }
+
+    fn activate_locally(&mut self) -> Result<bool> {
+        self.context.store.write_guarded(|tx| {
+            tx.set_token_phase(self.user.key, TokenPhase::Active)?;
+            tx.clear_journal(self.user.key)
+        })?;
+        let listener = Arc::clone(&self.context.calls.host().activation);
+        self.context.events.push(move || listener.on_activated());
+        Ok(true)
+    }
+
+    /// Final failures end the run; others leave the journal for the next one.
+    fn give_up(&mut self, error: &WalletError) -> Result<()> {
+        let user = self.user.key;
+        let applied = self.journal.application_id.is_some() || self.context.store.read(|tx| tx.has_journal(user))?;
+        if is_final(error) || !applied {
+            return self.context.store.write_guarded(|tx| {
+                tx.remove_token(user)?;
+                tx.clear_journal(user)
+            });
+        }
+        // An undecided application is still in activation (11); a failed silent run is not (0).
+        let undecided = matches!(error, WalletError::ActivationFailed { .. });
+        self.journal.parked = self.journal.mode == ActivationMode::Silent && !undecided;
+        self.save()
+    }
+
+    fn go(&mut self, step: Step) -> Result<bool> {
+        self.journal.step = step;
+        self.save()?;
+        Ok(false)
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.note_progress();
+        self.context.store.write(|tx| tx.put_journal(self.user.key, &self.journal))
+    }
+
+    fn note_progress(&mut self) {
+        self.journal.percent = self.meter.percent();
+        self.journal.elapsed_ms = u64::try_from(self.meter.elapsed(self.now()).as_millis()).unwrap_or(u64::MAX);
+    }
+
+    async fn ask(&self, operation: &Operation, label: &str) -> Result<Answer> {
+        self.context.ask(self.user, operation, self.journal.request_id(label)).await
+    }
+
+    /// The service may send budgets with its first answer; a bad set is refused and the last good
+    /// one stays.
+    fn take_budgets(&mut self, config: Option<RemoteConfig>) -> Result<()> {
+        let Some(config) = config else { return Ok(()) };
+        match crate::token::take_config(self.context, config.clone()) {
+            Ok(()) => self.budgets = config,
+            Err(WalletError::InvalidInput { field, .. }) => tracing::warn!(field, "remote configuration refused"),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn application_id(&self) -> Result<String> {
+        self.journal.application_id.clone().ok_or(WalletError::Bug { code: "journal_without_application" })
+    }
+
+    fn token_reference(&self) -> Result<String> {
+        let token = self.context.store.read(|tx| tx.token(self.user.key))?;
+        token.map(|token| token.reference).ok_or(WalletError::Bug { code: "journal_without_token" })
+    }
+
+    fn now(&self) -> Duration {
+        self.context.calls.clock().monotonic()
+    }
+
+    fn progress(&mut self, phase: ActivationPhase, done: u32, budget: u32) {
+        self.progress_with(phase, done, budget, false);
+    }
+
+    fn progress_with(&mut self, phase: ActivationPhase, done: u32, budget: u32, step_up: bool) {
+        let progress = self.meter.advance(phase, done, budget, step_up, self.now());
+        let listener = Arc::clone(&self.listener);
+        self.context.events.push(move || listener.on_progress(progress));
+    }
+
+    /// `EVENT_APPLY`, by the field's names.
+    fn track(&self, outcome: &Result<()>) {
+        let mut fields = BTreeMap::from([
+            ("applyResult", outcome.is_ok().to_string()),
+            ("isSilent", (self.journal.mode == ActivationMode::Silent).to_string()),
+            ("current_id", self.user.id.clone()),
+        ]);
+        for (&field, spent) in &self.times {
+            fields.insert(field, spent.as_millis().to_string());
+        }
+        if let Err(error) = outcome {
+            fields.insert("phase", format!("[\"{:?}\"]", self.journal.step.phase()));
+            fields.insert("errorCode", error.code().to_string());
+        }
+        self.context.track(MonitorEvent { id: "EVENT_APPLY", fields });
+    }
+}
+
+fn timing_field(step: Step) -> &'static str {
+    match step {
+        Step::Apply => "applyTimeConsume",
+        Step::AwaitApproval => "applyLoopTimeConsume",
+        Step::ActivateAtService => "activateLoopTimeConsume",
+        Step::OpenSession | Step::Provision | Step::Report | Step::ActivateLocally => "provisionTimeConsume",
+    }
+}
+
+fn failed(reason: ActivationFailure) -> WalletError {
+    WalletError::ActivationFailed { reason }
+}
+
+/// Failures that a repetition of the same step cannot mend.
+fn is_final(error: &WalletError) -> bool {
+    match error {
+        WalletError::DeviceUnsafe { .. } => true,
+        WalletError::ActivationFailed { reason } => !matches!(reason, ActivationFailure::StillPending),
+        WalletError::Service { reason } => matches!(
+            reason,
+            ServiceProblem::Declined { .. } | ServiceProblem::UnknownToken | ServiceProblem::UnknownOperation
+        ),
+        _ => false,
+    }
+}

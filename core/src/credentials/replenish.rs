@@ -1,0 +1,218 @@
+//! Replenishment: one at a time, one batch a request id, with a back-off after failures.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::report_usage;
+use crate::Result;
+use crate::context::{Context, User, unexpected_answer};
+use crate::error::{NetworkProblem, ServiceProblem, TokenProblem, WalletError};
+use crate::host::MonitorEvent;
+use crate::storage::{ReplenishRequest, TokenPhase, TokenRecord};
+use crate::token_service::RequestId;
+use crate::token_service::operations::{Answer, Operation, WireCredential};
+
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Who wants credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// The wallet, if the stock is strictly below the threshold and no back-off runs.
+    Automatic,
+    /// The app or the service: fill the stock up now.
+    Manual,
+}
+
+/// The single flight and its back-off.
+#[derive(Debug, Default)]
+pub(crate) struct Replenishing {
+    turn: async_lock::Mutex<()>,
+    backoff: Mutex<Backoff>,
+}
+
+#[derive(Debug, Default)]
+struct Backoff {
+    failures: u32,
+    /// On the monotonic clock.
+    until: Option<Duration>,
+}
+
+impl Replenishing {
+    /// Fills the stock up to the target, if `wish` asks for it. Concurrent calls wait for the first
+    /// and then find the stock full: one request leaves. Returns how many credentials came.
+    pub(crate) async fn replenish(&self, context: &Context, user: &User, wish: Wish) -> Result<u32> {
+        let _turn = self.turn.lock().await;
+        if wish == Wish::Automatic && self.retry_in(context.calls.clock().monotonic()).is_some() {
+            return Ok(0);
+        }
+        let token = payable_token(context, user)?;
+        let Some(request) = request_for(context, user, wish)? else { return Ok(0) };
+        let outcome = fetch(context, user, &token, request).await;
+        self.remember(context, &outcome);
+        track(context, &outcome);
+        if outcome.is_ok() {
+            if let Err(error) = report_usage(context, user).await {
+                tracing::info!(code = error.code(), "usage report postponed");
+            }
+        }
+        outcome
+    }
+
+    /// How long until automatic replenishment may try again; `None` if it may now.
+    pub(crate) fn retry_in(&self, now: Duration) -> Option<Duration> {
+        let until = self.backoff.lock().unwrap_or_else(PoisonError::into_inner).until?;
+        until.checked_sub(now).filter(|rest| !rest.is_zero())
+    }
+
+    /// The network is back, or the user changed: try at once.
+    pub(crate) fn forget_failures(&self) {
+        *self.backoff.lock().unwrap_or_else(PoisonError::into_inner) = Backoff::default();
+    }
+
+    fn remember(&self, context: &Context, outcome: &Result<u32>) {
+        let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(_) => *backoff = Backoff::default(),
+            Err(error) => {
+                let pause = pause_after(backoff.failures, jitter(context), error);
+                backoff.failures = backoff.failures.saturating_add(1);
+                backoff.until = Some(context.calls.clock().monotonic() + pause);
+            }
+        }
+    }
+}
+
+/// 30 s, doubled with each failure up to an hour, ±20 %; never before the service allows it.
+fn pause_after(failures: u32, jitter: f64, error: &WalletError) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.min(10)).unwrap_or(u32::MAX));
+    let pause = doubled.min(LONGEST_PAUSE).mul_f64(jitter);
+    match error {
+        WalletError::Service { reason: ServiceProblem::RateLimited { retry_after } } => pause.max(*retry_after),
+        _ => pause,
+    }
+}
+
+/// 0.8 to 1.2.
+fn jitter(context: &Context) -> f64 {
+    let [byte] = context.random::<1>();
+    0.8 + 0.4 * f64::from(byte) / 255.0
+}
+
+fn payable_token(context: &Context, user: &User) -> Result<TokenRecord> {
+    let token = context.store.read(|tx| tx.token(user.key))?.ok_or(WalletError::NoToken)?;
+    let problem = match token.phase {
+        TokenPhase::Stored | TokenPhase::Reported => Some(TokenProblem::AwaitsConfirmation),
+        TokenPhase::Active if token.pending.is_some() => Some(TokenProblem::OutcomeUnknown),
+        TokenPhase::Active if !token.suspended_by.is_empty() => {
+            Some(TokenProblem::Suspended(token.suspended_by.iter().copied().collect()))
+        }
+        TokenPhase::Active => None,
+    };
+    match problem {
+        Some(reason) => Err(WalletError::TokenUnavailable { reason }),
+        None => Ok(token),
+    }
+}
+
+/// The unfinished request of an earlier attempt, or a new one if the stock asks for it.
+fn request_for(context: &Context, user: &User, wish: Wish) -> Result<Option<ReplenishRequest>> {
+    let now_ms = context.service.service_now_ms();
+    let app = context.configuration.app();
+    if context.store.read(|tx| tx.stock(user.key, now_ms))?.expired > 0 {
+        let count = context.store.write_guarded(|tx| tx.discard_expired(user.key, now_ms))?;
+        tracing::info!(count, "expired credentials discarded");
+    }
+    let (usable, unfinished) =
+        context.store.read(|tx| Ok((tx.stock(user.key, now_ms)?.usable, tx.replenish_request(user.key)?)))?;
+    if unfinished.is_some() {
+        return Ok(unfinished);
+    }
+    let wanted = match wish {
+        Wish::Automatic => usable < app.replenish_threshold,
+        Wish::Manual => usable < app.target_stock,
+    };
+    if !wanted {
+        return Ok(None);
+    }
+    let request = ReplenishRequest { request_id: context.random(), count: app.target_stock.saturating_sub(usable) };
+    context.store.write(|tx| tx.set_replenish_request(user.key, &request))?;
+    Ok(Some(request))
+}
+
+async fn fetch(context: &Context, user: &User, token: &TokenRecord, request: ReplenishRequest) -> Result<u32> {
+    let answer = match ask(context, user, token, &request).await {
+        Err(WalletError::Service { reason: ServiceProblem::SessionRequired }) => {
+            context.sessions.forget();
+            ask(context, user, token, &request).await
+        }
+        other => other,
+    };
+    match answer {
+        Ok(Answer::Replenished { credentials }) => store(context, user, &request, &credentials),
+        Ok(_) => Err(unexpected_answer()),
+        Err(error) => {
+            if let WalletError::Service {
+                reason: ServiceProblem::Declined { .. } | ServiceProblem::UnknownToken | ServiceProblem::Suspended,
+            } = &error
+            {
+                // The service answered this request for good; the next attempt is a new one.
+                context.store.write(|tx| tx.clear_replenish_request(user.key))?;
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn ask(context: &Context, user: &User, token: &TokenRecord, request: &ReplenishRequest) -> Result<Answer> {
+    let budget = context.configuration.remote().session_polls();
+    let session = context.sessions.open(context, user, budget, |_| ()).await?;
+    let limit = budget.interval * budget.times;
+    let session_id = session.ok_or(WalletError::Network { reason: NetworkProblem::TimedOut { limit } })?;
+    let operation = Operation::Replenish { token_reference: token.reference.clone(), session_id, count: request.count };
+    context.ask(user, &operation, RequestId(request.request_id)).await
+}
+
+fn store(context: &Context, user: &User, request: &ReplenishRequest, credentials: &[WireCredential]) -> Result<u32> {
+    let count = u32::try_from(credentials.len()).unwrap_or(u32::MAX);
+    if count == 0 || count > request.count {
+        return Err(WalletError::Protocol { reason: "the batch has another size than asked for" });
+    }
+    // One commit: the batch is in and its request is finished, or neither.
+    context.store.write_guarded(|tx| {
+        tx.add_credentials(user.key, credentials)?;
+        tx.clear_replenish_request(user.key)
+    })?;
+    Ok(count)
+}
+
+/// `EVENT_REPLENISH`, by the field's names.
+fn track(context: &Context, outcome: &Result<u32>) {
+    let mut fields = BTreeMap::from([("replenishResult", outcome.is_ok().to_string())]);
+    match outcome {
+        Ok(count) => fields.insert("countCredential", count.to_string()),
+        Err(error) => fields.insert("errorCode", error.code().to_string()),
+    };
+    context.track(MonitorEvent { id: "EVENT_REPLENISH", fields });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_an_hour() {
+        let error = WalletError::Network { reason: NetworkProblem::Offline };
+        let pauses: Vec<u64> = (0..9).map(|failures| pause_after(failures, 1.0, &error).as_secs()).collect();
+        assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        assert_eq!(pause_after(40, 1.2, &error).as_secs(), 4320);
+    }
+
+    #[test]
+    fn the_service_can_ask_for_a_longer_pause() {
+        let retry_after = Duration::from_secs(300);
+        let error = WalletError::Service { reason: ServiceProblem::RateLimited { retry_after } };
+        assert_eq!(pause_after(0, 1.0, &error), retry_after);
+    }
+}

@@ -1,0 +1,264 @@
+//! All taps of a wallet: the card application, its current tap, and what follows an answer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::Duration;
+
+use super::cdcvm::CdcvmWindow;
+use super::tap::{Happened, Hooks, Tap};
+use super::{TapFailure, TapId};
+use crate::Result;
+use crate::card::{Card, CardApplication};
+use crate::context::Context;
+use crate::error::WalletError;
+use crate::storage::UserKey;
+use crate::token::{Facts, TokenStatus, gather};
+
+/// A terminal that sends nothing for this long has gone away.
+pub(crate) const SILENCE: Duration = Duration::from_secs(5);
+
+/// SW 6985: conditions of use not satisfied (ISO 7816-4, 5.6).
+const NOT_NOW: [u8; 2] = [0x69, 0x85];
+
+/// Why the platform says that the field is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldLoss {
+    /// The phone left the field.
+    LinkLost,
+    /// The reader selected another application on this phone.
+    OtherApplicationSelected,
+}
+
+/// Whether background work is due after an APDU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterTap {
+    /// A tap goes on, or nothing happened.
+    Nothing,
+    /// A tap ended: settle the store and look at the stock.
+    TapEnded,
+}
+
+/// The taps of one wallet.
+pub(crate) struct Taps {
+    field: Mutex<Field>,
+    window: CdcvmWindow,
+    reference: Mutex<Option<[u8; 8]>>,
+    ids: AtomicU64,
+    card: Mutex<Option<CachedCard>>,
+    facts: Mutex<Option<CachedFacts>>,
+    activation_running: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Field {
+    application: CardApplication,
+    tap: Option<Tap>,
+}
+
+struct CachedCard {
+    user: UserKey,
+    profile_version: i64,
+    card: Arc<Card>,
+}
+
+struct CachedFacts {
+    /// [`crate::storage::Store::changes`] when they were read.
+    changes: u64,
+    activating: bool,
+    facts: Facts,
+}
+
+/// What the pre-check found.
+pub(crate) struct Payable {
+    pub(crate) user: UserKey,
+    pub(crate) card: Arc<Card>,
+}
+
+impl std::fmt::Debug for Taps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Taps")
+    }
+}
+
+impl Taps {
+    pub(crate) fn new(activation_running: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            field: Mutex::default(),
+            window: CdcvmWindow::default(),
+            reference: Mutex::default(),
+            ids: AtomicU64::new(1),
+            card: Mutex::default(),
+            facts: Mutex::default(),
+            activation_running: Box::new(activation_running),
+        }
+    }
+
+    /// Answers one APDU. Total: every input has an answer.
+    pub(crate) fn process(&self, context: &Context, apdu: &[u8]) -> (Vec<u8>, AfterTap) {
+        // A second reader, or a host that calls back from within its permit.
+        let mut field = match self.field.try_lock() {
+            Ok(field) => field,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return (NOT_NOW.to_vec(), AfterTap::Nothing),
+        };
+        let Field { application, tap } = &mut *field;
+        let now = context.calls.clock().monotonic();
+        let mut hooks = Hooks { context, taps: self, tap, happened: Vec::new() };
+        if hooks.tap.as_ref().is_some_and(|tap| now.saturating_sub(tap.last_apdu) > SILENCE) {
+            hooks.lose_link();
+            application.reset();
+        }
+        let answer = application.process(apdu, &mut hooks);
+        if let Some(tap) = hooks.tap.as_mut() {
+            tap.last_apdu = now;
+        }
+        let happened = std::mem::take(&mut hooks.happened);
+        drop(field);
+        (answer, self.tell(context, happened))
+    }
+
+    /// Ends the current tap, if one is unfinished: the field is gone, the user disconnects, or the
+    /// terminal went silent.
+    pub(crate) fn end(&self, context: &Context) -> AfterTap {
+        let mut field = self.field.lock().unwrap_or_else(PoisonError::into_inner);
+        let Field { application, tap } = &mut *field;
+        let mut hooks = Hooks { context, taps: self, tap, happened: Vec::new() };
+        hooks.lose_link();
+        application.reset();
+        let happened = std::mem::take(&mut hooks.happened);
+        drop(field);
+        self.tell(context, happened)
+    }
+
+    /// Ends `id` if it is still the current tap and was silent for 5 s. Returns how long to wait
+    /// before looking again.
+    pub(crate) fn end_if_silent(&self, context: &Context, id: TapId) -> Option<Duration> {
+        let last = {
+            let field = self.field.lock().unwrap_or_else(PoisonError::into_inner);
+            field.tap.as_ref().filter(|tap| tap.id == id).map(|tap| tap.last_apdu)?
+        };
+        let silent = context.calls.clock().monotonic().saturating_sub(last);
+        match SILENCE.checked_sub(silent).filter(|rest| !rest.is_zero()) {
+            Some(rest) => Some(rest),
+            None => {
+                self.end(context);
+                None
+            }
+        }
+    }
+
+    /// The tap that is unfinished now.
+    pub(crate) fn current(&self) -> Option<TapId> {
+        self.field.try_lock().ok()?.tap.as_ref().map(|tap| tap.id)
+    }
+
+    pub(crate) fn window(&self) -> &CdcvmWindow {
+        &self.window
+    }
+
+    /// Sets the reference of the next tap; at most 8 bytes, padded with 00 on the right.
+    pub(crate) fn set_reference(&self, bytes: &[u8]) -> Result<()> {
+        let mut reference = [0; 8];
+        match reference.get_mut(..bytes.len()) {
+            Some(start) if !bytes.is_empty() => start.copy_from_slice(bytes),
+            _ => {
+                let reason = format!("is {} bytes, limit 1 to 8", bytes.len());
+                return Err(WalletError::InvalidInput { field: "transaction_reference", reason });
+            }
+        }
+        *self.reference.lock().unwrap_or_else(PoisonError::into_inner) = Some(reference);
+        Ok(())
+    }
+
+    pub(crate) fn take_reference(&self) -> Option<[u8; 8]> {
+        self.reference.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn next_id(&self) -> TapId {
+        TapId(self.ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Reads and compiles everything a first tap needs.
+    pub(crate) fn prewarm(&self, context: &Context) {
+        if let Err(failure) = self.pre_check(context) {
+            tracing::debug!(code = failure.code(), "nothing to warm up");
+        }
+    }
+
+    /// Forgets the card in memory.
+    pub(crate) fn forget_card(&self) {
+        *self.card.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Is the status "ready", and with which card?
+    pub(crate) fn pre_check(&self, context: &Context) -> Result<Payable, TapFailure> {
+        let facts = self.facts(context).map_err(|_| TapFailure::StorageUnusable)?;
+        match facts.status() {
+            TokenStatus::Ready => {}
+            TokenStatus::KeyStoreUnusable => return Err(TapFailure::StorageUnusable),
+            TokenStatus::Disconnected => return Err(TapFailure::NotConnected),
+            TokenStatus::NoToken => return Err(TapFailure::NoToken),
+            TokenStatus::NoCredentials => return Err(TapFailure::InsufficientCredentials),
+            TokenStatus::Locked(_) | TokenStatus::QueryFailed | TokenStatus::Activating | TokenStatus::Prepared => {
+                return Err(TapFailure::TokenUnavailable);
+            }
+        }
+        let user = facts.user.ok_or(TapFailure::NotConnected)?;
+        let card = self.card(context, user).map_err(|_| TapFailure::StorageUnusable)?;
+        Ok(Payable { user, card })
+    }
+
+    /// The facts, read again only after a change of the store or an expiry.
+    fn facts(&self, context: &Context) -> Result<Facts> {
+        let changes = context.store.changes();
+        let activating = (self.activation_running)();
+        let now_ms = context.service.service_now_ms();
+        let mut cached = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached) = cached.as_ref() {
+            let unexpired = cached.facts.next_expiry_ms.is_none_or(|expiry| now_ms < expiry);
+            if cached.changes == changes && cached.activating == activating && unexpired {
+                return Ok(cached.facts.clone());
+            }
+        }
+        let facts = gather(context, activating)?;
+        *cached = Some(CachedFacts { changes, activating, facts: facts.clone() });
+        Ok(facts)
+    }
+
+    /// The compiled card, made again only when another user or profile is in force.
+    fn card(&self, context: &Context, user: UserKey) -> Result<Arc<Card>> {
+        let mut cached = self.card.lock().unwrap_or_else(PoisonError::into_inner);
+        let profile_version = context.store.read(|tx| tx.profile_version(user))?;
+        if let Some(cached) = cached.as_ref() {
+            if cached.user == user && cached.profile_version == profile_version {
+                return Ok(Arc::clone(&cached.card));
+            }
+        }
+        let profile = context.store.read(|tx| tx.profile(user))?.ok_or(WalletError::NoToken)?;
+        let card = Card::compile(&profile).map_err(|_| WalletError::Bug { code: "stored_profile_does_not_compile" })?;
+        let card = Arc::new(card);
+        *cached = Some(CachedCard { user, profile_version, card: Arc::clone(&card) });
+        Ok(card)
+    }
+
+    /// Queues the events of an APDU, after its answer was made. The order is the promise.
+    fn tell(&self, context: &Context, happened: Vec<Happened>) -> AfterTap {
+        let mut after = AfterTap::Nothing;
+        for event in happened {
+            let listener = Arc::clone(&context.calls.host().transactions);
+            match event {
+                Happened::Started(id) => context.events.push(move || listener.on_start(id)),
+                Happened::Completed(id, user, record) => {
+                    after = AfterTap::TapEnded;
+                    super::report::completed(context, id, user, *record, listener);
+                }
+                Happened::Failed(id, record, failure) => {
+                    after = AfterTap::TapEnded;
+                    super::report::failed(context, id, record, failure, listener);
+                }
+            }
+        }
+        after
+    }
+}

@@ -1,0 +1,101 @@
+//! The service's messages: each applied once, then acknowledged.
+
+use crate::card::Card;
+use crate::context::{Context, User, unexpected_answer};
+use crate::error::WalletError;
+use crate::storage::Tx;
+use crate::token_service::RequestId;
+use crate::token_service::operations::{Answer, Message, MessageContent, Operation};
+use crate::{Result, token};
+
+/// A service that never stops sending is left for the next time.
+const MOST_ROUNDS: usize = 10;
+
+/// What the messages ask the wallet to do beyond the token's state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Drained {
+    /// How many messages were applied for the first time.
+    pub(crate) applied: u32,
+    /// Fill the stock up.
+    pub(crate) replenish: bool,
+}
+
+/// Fetches, applies and acknowledges until the inbox is empty.
+pub(crate) async fn drain(context: &Context, user: &User) -> Result<Drained> {
+    let mut drained = Drained::default();
+    for _ in 0..MOST_ROUNDS {
+        let Answer::Inbox { messages } = context.query(user, &Operation::FetchInbox {}).await? else {
+            return Err(unexpected_answer());
+        };
+        if messages.is_empty() {
+            break;
+        }
+        for message in &messages {
+            if apply_once(context, user, message)? {
+                drained.applied += 1;
+                drained.replenish |= matches!(message.content, MessageContent::Replenish { .. });
+            }
+        }
+        let ids: Vec<String> = messages.into_iter().map(|message| message.id).collect();
+        let request_id = RequestId::derive(&context.store.instance_id(), &format!("inbox {}", ids.join(",")));
+        let Answer::Acknowledged {} = context.ask(user, &Operation::AcknowledgeInbox { ids }, request_id).await? else {
+            return Err(unexpected_answer());
+        };
+    }
+    Ok(drained)
+}
+
+/// True if the message was new. Its effect and its mark are one commit, so that a repeated delivery
+/// (a suspension after its lift) changes nothing.
+fn apply_once(context: &Context, user: &User, message: &Message) -> Result<bool> {
+    if context.store.read(|tx| tx.message_applied(&message.id))? {
+        return Ok(false);
+    }
+    if let MessageContent::Config { config } = &message.content {
+        if let Err(WalletError::InvalidInput { field, .. }) = token::take_config(context, config.clone()) {
+            tracing::warn!(field, "remote configuration refused");
+        }
+    }
+    context.store.write_guarded(|tx| {
+        apply(tx, user, &message.content)?;
+        tx.mark_message(&message.id)
+    })?;
+    Ok(true)
+}
+
+fn apply(tx: &Tx<'_>, user: &User, content: &MessageContent) -> Result<()> {
+    let Some(token) = tx.token(user.key)? else { return Ok(()) };
+    match content {
+        MessageContent::Suspend { token_reference, by } if *token_reference == token.reference => {
+            let mut suspended_by = token.suspended_by;
+            suspended_by.insert(*by);
+            tx.set_suspensions(user.key, &suspended_by)
+        }
+        MessageContent::Resume { token_reference, by } if *token_reference == token.reference => {
+            let mut suspended_by = token.suspended_by;
+            suspended_by.remove(by);
+            tx.set_suspensions(user.key, &suspended_by)
+        }
+        MessageContent::Delete { token_reference } if *token_reference == token.reference => {
+            tx.clear_journal(user.key)?;
+            tx.remove_token(user.key)
+        }
+        MessageContent::Profile { token_reference, profile } if *token_reference == token.reference => {
+            match Card::compile(profile) {
+                Ok(_) => tx.set_profile(user.key, profile),
+                // The old card stays in use; the service sees it in the next report.
+                Err(error) => {
+                    tracing::warn!(%error, "new card profile refused");
+                    Ok(())
+                }
+            }
+        }
+        MessageContent::Suspend { .. }
+        | MessageContent::Resume { .. }
+        | MessageContent::Delete { .. }
+        | MessageContent::Profile { .. }
+        | MessageContent::Replenish { .. }
+        | MessageContent::Config { .. }
+        | MessageContent::Unknown => Ok(()),
+    }
+}

@@ -1,0 +1,162 @@
+//! What the wallet does without being asked: catching up, replenishing, settling taps.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Inner;
+use crate::Result;
+use crate::context::User;
+use crate::credentials::{Wish, report_usage};
+use crate::error::{KeyStoreProblem, WalletError};
+use crate::payment::TapId;
+use crate::storage::Health;
+use crate::token;
+
+impl Inner {
+    /// Keys, inbox and state now; activation and stock in the background.
+    pub(super) async fn catch_up(inner: &Arc<Self>) -> Result<()> {
+        let user = inner.context.user()?;
+        inner.context.service.ensure_keys().await?;
+        Self::drain(inner, &user).await?;
+        {
+            let _turn = inner.talk.lock().await;
+            token::sync(&inner.context, &user).await?;
+        }
+        Self::resume_activation(inner, &user);
+        Self::look_at_stock(inner);
+        Ok(())
+    }
+
+    /// Applies the inbox; a message may ask for credentials.
+    pub(super) async fn drain(inner: &Arc<Self>, user: &User) -> Result<()> {
+        let drained = token::drain(&inner.context, user).await?;
+        if drained.applied > 0 {
+            inner.taps.forget_card();
+        }
+        if drained.replenish {
+            inner.replenishing.forget_failures();
+            Self::replenish_in_background(inner, Wish::Manual);
+        }
+        Ok(())
+    }
+
+    /// After a tap: the rollback anchor is settled and the stock looked at, off the tap's thread.
+    pub(super) fn settle_tap(inner: &Arc<Self>) {
+        let task = Arc::clone(inner);
+        inner.context.calls.spawn(Box::pin(async move {
+            if let Err(error) = task.context.store.settle() {
+                tracing::warn!(code = error.code(), "rollback anchor not settled");
+            }
+            Self::look_at_stock(&task);
+        }));
+    }
+
+    /// Ends `tap` when its terminal falls silent.
+    pub(super) fn watch(inner: &Arc<Self>, tap: TapId) {
+        let weak = Arc::downgrade(inner);
+        let clock = Arc::clone(&inner.context.calls.host().clock);
+        inner.context.calls.spawn(Box::pin(async move {
+            let mut pause = crate::payment::SILENCE;
+            loop {
+                clock.deadline(pause).await;
+                let Some(inner) = weak.upgrade() else { return };
+                match inner.taps.end_if_silent(&inner.context, tap) {
+                    Some(rest) => pause = rest,
+                    None => {
+                        Self::settle_tap(&inner);
+                        return;
+                    }
+                }
+            }
+        }));
+    }
+
+    /// Replenishes if the stock is strictly below the threshold.
+    pub(super) fn look_at_stock(inner: &Arc<Self>) {
+        Self::replenish_in_background(inner, Wish::Automatic);
+    }
+
+    fn replenish_in_background(inner: &Arc<Self>, wish: Wish) {
+        let task = Arc::clone(inner);
+        inner.context.calls.spawn(Box::pin(async move {
+            let Ok(user) = task.context.user() else { return };
+            match task.replenishing.replenish(&task.context, &user, wish).await {
+                Ok(0) => task.report_leftovers(&user).await,
+                Ok(count) => tracing::info!(count, "replenished"),
+                Err(WalletError::NoToken | WalletError::TokenUnavailable { .. } | WalletError::ShutDown) => {}
+                Err(error) => {
+                    tracing::info!(code = error.code(), "replenishment failed");
+                    Self::retry_later(&task);
+                }
+            }
+        }));
+    }
+
+    /// Usage that could not be reported with a replenishment.
+    async fn report_leftovers(&self, user: &User) {
+        let threshold = self.context.configuration.app().replenish_threshold;
+        let unreported = self.context.store.read(|tx| tx.unreported_count(user.key)).unwrap_or(0);
+        // A single spent credential waits for company; the next replenishment carries it.
+        if unreported >= threshold {
+            if let Err(error) = report_usage(&self.context, user).await {
+                tracing::info!(code = error.code(), "usage report postponed");
+            }
+        }
+    }
+
+    /// One timer for the next automatic attempt.
+    fn retry_later(inner: &Arc<Self>) {
+        let clock = Arc::clone(&inner.context.calls.host().clock);
+        let Some(pause) = inner.replenishing.retry_in(clock.monotonic()) else { return };
+        if inner.retry_scheduled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let weak = Arc::downgrade(inner);
+        inner.context.calls.spawn(Box::pin(async move {
+            clock.sleep(pause).await;
+            if let Some(inner) = weak.upgrade() {
+                inner.retry_scheduled.store(false, Ordering::Release);
+                Self::look_at_stock(&inner);
+            }
+        }));
+    }
+
+    fn resume_activation(inner: &Arc<Self>, user: &User) {
+        let (task, user) = (Arc::clone(inner), user.clone());
+        inner.context.calls.spawn(Box::pin(async move {
+            if let Err(error) = task.activations.resume(&task.context, &user).await {
+                tracing::info!(code = error.code(), "activation not finished");
+            }
+            task.taps.forget_card();
+        }));
+    }
+
+    /// A store that will never pay again is renewed: tokens and credentials go, identity stays.
+    /// Returns what was wrong with it.
+    pub(super) fn heal(&self) -> Result<Option<WalletError>> {
+        let problem = match self.context.store.health() {
+            Health::Good => return Ok(None),
+            Health::RolledBack => WalletError::StoreRolledBack,
+            Health::KeyUnavailable(reason @ (KeyStoreProblem::Invalidated | KeyStoreProblem::NotFound)) => {
+                WalletError::KeyStore { reason }
+            }
+            // Locked or slow: the key may still open.
+            Health::KeyUnavailable(_) => {
+                self.context.store.ensure_key()?;
+                return Ok(None);
+            }
+        };
+        self.forget_user();
+        self.context.store.renew()?;
+        Ok(Some(problem))
+    }
+
+    /// Nothing of the connected user stays in memory.
+    pub(super) fn forget_user(&self) {
+        self.taps.end(&self.context);
+        self.taps.window().close();
+        self.taps.forget_card();
+        drop(self.taps.take_reference());
+        self.context.sessions.forget();
+    }
+}

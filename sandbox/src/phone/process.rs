@@ -1,0 +1,157 @@
+//! The phone's end: opens a wallet and obeys the lines on standard input until they end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nfcwallet_core::host::{Clock, Deadlines, Host, OsEntropy};
+use nfcwallet_core::{Wallet, WalletConfig};
+use tokio::runtime::Runtime;
+
+use super::clock::TestClock;
+use super::commands::{Commands, line};
+use super::hooks::{Behaviour, Lines, PhoneKeyStore, PhoneProxy};
+use super::protocol::{Call, Event, Line, Request};
+use crate::device::{SoftKeyStore, TokioClock, TokioSpawner};
+use crate::relay::HttpProxy;
+
+/// How a phone process starts.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PhoneOptions {
+    /// Folder of this phone: its wallet and its simulated hardware keys.
+    #[arg(long)]
+    pub directory: PathBuf,
+    /// Address of the app's server, as `serve` prints it.
+    #[arg(long)]
+    pub mpp: String,
+    /// The service's trust key in hex, as `serve` prints it.
+    #[arg(long)]
+    pub trust_key: String,
+    /// The user that is logged in at the app's server from the start.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Clock that skips the pauses of polling and obeys the driver.
+    #[arg(long)]
+    pub test_clock: bool,
+    /// Deadline of the proxy in milliseconds.
+    #[arg(long, default_value_t = 15_000)]
+    pub proxy_deadline_ms: u64,
+    /// Deadline of the key store in milliseconds.
+    #[arg(long, default_value_t = 5_000)]
+    pub key_store_deadline_ms: u64,
+    /// Allow transit taps.
+    #[arg(long)]
+    pub transit: bool,
+    /// Allow transit taps with the screen locked.
+    #[arg(long)]
+    pub locked_transit: bool,
+}
+
+/// Runs a phone until its standard input ends or `shutdown` is called.
+///
+/// # Errors
+/// When the runtime cannot be started. A wallet that does not open is told to the driver as a line.
+pub fn run(options: &PhoneOptions) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let lines = Arc::new(Lines::default());
+    match open(options, &runtime, &lines) {
+        Ok(commands) => {
+            let status = commands.wallet.token_status().code();
+            let millis = started.elapsed().as_secs_f64() * 1_000.0;
+            lines.write(&Line::Event(Event::Ready { status, millis }));
+            obey(&Arc::new(commands), &runtime, &lines);
+        }
+        Err(error) => match error.downcast_ref() {
+            Some(wallet_error) => lines.write(&Line::Event(Event::NotOpened { error: line(wallet_error) })),
+            None => return Err(error),
+        },
+    }
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(())
+}
+
+fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow::Result<Commands> {
+    let behaviour = Arc::new(Behaviour::new(Arc::clone(lines)));
+    let proxy = Arc::new(HttpProxy::new(&options.mpp));
+    if let Some(user) = &options.user {
+        drop(runtime.block_on(proxy.log_in(user)));
+    }
+    let test_clock = options.test_clock.then(|| Arc::new(TestClock::default()));
+    let clock: Arc<dyn Clock> = match &test_clock {
+        Some(clock) => Arc::clone(clock) as _,
+        None => Arc::new(TokioClock::default()),
+    };
+    let keys = SoftKeyStore::open(&options.directory.join("hardware"))?;
+    let host = Host {
+        proxy: Arc::new(PhoneProxy { inner: Arc::clone(&proxy) as _, behaviour: Arc::clone(&behaviour) }),
+        key_store: Arc::new(PhoneKeyStore { inner: Arc::new(keys), behaviour: Arc::clone(&behaviour) }),
+        device: Arc::clone(&behaviour) as _,
+        permit: Arc::clone(&behaviour) as _,
+        transactions: Arc::clone(&behaviour) as _,
+        activation: Arc::clone(&behaviour) as _,
+        monitor: Arc::clone(&behaviour) as _,
+        clock,
+        spawner: Arc::new(TokioSpawner::new(runtime.handle().clone())),
+        entropy: Arc::new(OsEntropy),
+    };
+    let trust_key = hex::decode(&options.trust_key)?;
+    let mut config = WalletConfig::new(options.directory.join("wallet"), "sandbox-mpp", trust_key);
+    config.support_transit = options.transit;
+    config.support_lock_screen_pay = options.locked_transit;
+    config.deadlines = Deadlines {
+        proxy: Duration::from_millis(options.proxy_deadline_ms),
+        key_store: Duration::from_millis(options.key_store_deadline_ms),
+        ..Deadlines::default()
+    };
+    let wallet = Wallet::init(config, host)?;
+    // `set` fails only when it was set before.
+    drop(behaviour.wallet.set(wallet.clone()));
+    Ok(Commands { wallet, behaviour, proxy, clock: test_clock })
+}
+
+/// APDUs and other short calls are answered in order; long ones run beside each other.
+fn obey(commands: &Arc<Commands>, runtime: &Runtime, lines: &Arc<Lines>) {
+    for text in std::io::stdin().lines() {
+        let Ok(text) = text else { return };
+        let request: Request = match serde_json::from_str(&text) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::warn!(%error, "a line that is no request");
+                continue;
+            }
+        };
+        let (commands, lines, last) = (Arc::clone(commands), Arc::clone(lines), request.call == Call::Shutdown);
+        let short = is_short(&request.call);
+        let work = async move {
+            let answer = commands.run(request.call).await;
+            lines.write(&match answer {
+                Ok(ok) => Line::Ok { id: request.id, ok },
+                Err(error) => Line::Error { id: request.id, error },
+            });
+        };
+        if short {
+            runtime.block_on(work);
+        } else {
+            runtime.spawn(work);
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+fn is_short(call: &Call) -> bool {
+    !matches!(
+        call,
+        Call::Connect { .. }
+            | Call::Disconnect
+            | Call::Sync
+            | Call::Activate { .. }
+            | Call::Confirm
+            | Call::Replenish
+            | Call::Lock
+            | Call::Unlock
+            | Call::Delete
+    )
+}
