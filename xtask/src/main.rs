@@ -7,6 +7,7 @@
 mod bench;
 mod checks;
 mod deny;
+mod dependencies;
 mod docs;
 mod process;
 mod report;

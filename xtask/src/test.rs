@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{checks, deny, docs};
+use crate::{checks, deny, dependencies, docs};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,6 +21,8 @@ pub(crate) enum Step {
     Layers,
     /// length of source files, paths of somebody's machine
     Files,
+    /// docs/dependencies.md explains every direct dependency
+    Dependencies,
     /// docs/errors.md is what the doc comments say
     Glossary,
     /// cargo deny: licences, bans, sources
@@ -63,7 +65,9 @@ impl Step {
             Self::Rustdoc => Cmd::cargo("doc --workspace --no-deps --quiet").env("RUSTDOCFLAGS", "-D warnings"),
             Self::Demo => demo(""),
             Self::DemoSilent => demo("--silent"),
-            Self::Layers | Self::Files | Self::Glossary | Self::Deny | Self::Advisories => return None,
+            Self::Layers | Self::Files | Self::Dependencies | Self::Glossary | Self::Deny | Self::Advisories => {
+                return None;
+            }
         };
         Some(command)
     }
@@ -72,6 +76,7 @@ impl Step {
         match self {
             Self::Layers => checks::layers(root),
             Self::Files => checks::files(root),
+            Self::Dependencies => dependencies::check(root),
             Self::Glossary => docs::run(root, true).map(|()| Outcome::passed()),
             Self::Deny => deny::offline_checks(root),
             Self::Advisories => deny::advisories(root),
