@@ -33,6 +33,7 @@ mod journals;
 mod keys;
 mod records;
 mod seal;
+mod service_cache;
 mod tokens;
 mod tx;
 mod users;

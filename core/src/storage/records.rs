@@ -19,21 +19,18 @@ pub enum TokenPhase {
     Stored,
     /// The service knows that they are.
     Reported,
-    /// The service has activated the token; the phone has not yet.
-    ServiceActive,
     /// Active on both sides: payable if nobody suspends it.
     Active,
 }
 
 impl TokenPhase {
-    pub(super) const ALL: [Self; 4] = [Self::Stored, Self::Reported, Self::ServiceActive, Self::Active];
+    pub(super) const ALL: [Self; 3] = [Self::Stored, Self::Reported, Self::Active];
 
     pub(super) fn number(self) -> i64 {
         match self {
             Self::Stored => 1,
             Self::Reported => 2,
-            Self::ServiceActive => 3,
-            Self::Active => 4,
+            Self::Active => 3,
         }
     }
 }
