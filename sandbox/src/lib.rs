@@ -4,4 +4,5 @@
 //! (the app's proxy, the payment provider's server, the gateway), `control` lets tests in any
 //! language steer both, `device` is a simulated phone, and `servers` starts everything on loopback.
 
+pub mod relay;
 pub mod token_service;

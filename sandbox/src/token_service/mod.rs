@@ -26,5 +26,6 @@ pub use admin::{AdminError, ApplicationView, CredentialView, MessageView, Servic
 pub use clock::ServiceClock;
 pub use issuer::{CardIssuer, IssuerError};
 pub use policy::{DecisionPolicy, Policy, ScheduledRefusal};
+pub(crate) use service::locked;
 pub use service::{Request, TokenService};
 pub use store::StoreError;
