@@ -4,5 +4,6 @@
 //! (the app's proxy, the payment provider's server, the gateway), `control` lets tests in any
 //! language steer both, `device` is a simulated phone, and `servers` starts everything on loopback.
 
+pub mod device;
 pub mod relay;
 pub mod token_service;
