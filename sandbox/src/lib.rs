@@ -1,1 +1,4 @@
-//! placeholder
+//! The servers and the terminal around a wallet, on one laptop.
+
+pub mod issuer;
+pub mod pos;
