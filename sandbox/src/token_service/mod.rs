@@ -11,8 +11,10 @@
 mod activation;
 mod admin;
 mod clock;
+pub mod envelope;
 mod inbox;
 mod issuer;
+pub mod keys;
 mod policy;
 mod service;
 mod store;
