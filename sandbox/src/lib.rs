@@ -5,8 +5,10 @@
 //! cryptograms, `pos` is the terminal, `control` lets tests in any language steer the servers,
 //! `device` is a simulated phone, and `servers` starts everything on loopback.
 
+pub mod control;
 pub mod device;
 pub mod issuer;
 pub mod pos;
 pub mod relay;
+pub mod servers;
 pub mod token_service;

@@ -9,6 +9,8 @@ use nfcwallet_core::wallet::RemoteConfig;
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
+use crate::issuer::TokenStanding;
+
 use super::inbox::push;
 use super::service::{Caller, TokenService, locked};
 use super::store::Failure;
@@ -289,6 +291,23 @@ impl TokenService {
             Ok(CredentialView { atc: row.get(0)?, expires_at_ms: row.get(1)?, outcome: row.get(2)? })
         })?;
         Ok(views.collect::<Result<_, _>>()?)
+    }
+
+    /// How a token stands, for the issuer's decision. An unknown token counts as deleted, and so does
+    /// every token while the database fails.
+    #[must_use]
+    pub fn standing(&self, token_reference: &str) -> TokenStanding {
+        let mut store = locked(&self.store);
+        let mut look = || -> Result<TokenStanding, Failure> {
+            let work = store.begin()?;
+            Ok(match find(&work, token_reference)?.map(|token| token.stage) {
+                Some(TokenStage::Inactive) => TokenStanding::Inactive,
+                Some(TokenStage::Active) if suspended_by(&work, token_reference)?.is_empty() => TokenStanding::Active,
+                Some(TokenStage::Active) => TokenStanding::Suspended,
+                Some(TokenStage::Deleted) | None => TokenStanding::Deleted,
+            })
+        };
+        look().unwrap_or(TokenStanding::Deleted)
     }
 
     fn change(

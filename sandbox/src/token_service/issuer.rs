@@ -3,6 +3,8 @@
 use nfcwallet_core::card::profile::Profile;
 use nfcwallet_core::token_service::operations::WireCredential;
 
+use crate::issuer::Issuer;
+
 /// Makes cards and their credentials.
 ///
 /// Called on a worker thread; may take as long as generating an RSA key takes.
@@ -32,4 +34,21 @@ pub trait CardIssuer: Send + Sync {
 pub struct IssuerError {
     /// Why, without a key or a card number.
     pub reason: String,
+}
+
+impl CardIssuer for Issuer {
+    fn personalise(&self, token_reference: &str, user: &str) -> Result<Profile, IssuerError> {
+        Self::personalise(self, token_reference, user).map_err(|error| IssuerError { reason: error.to_string() })
+    }
+
+    fn credentials(
+        &self,
+        token_reference: &str,
+        first_atc: u16,
+        count: u32,
+        expires_at_ms: i64,
+    ) -> Result<Vec<WireCredential>, IssuerError> {
+        Self::credentials(self, token_reference, first_atc, count, expires_at_ms)
+            .map_err(|error| IssuerError { reason: error.to_string() })
+    }
 }

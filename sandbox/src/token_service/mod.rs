@@ -11,6 +11,7 @@
 mod activation;
 mod admin;
 mod clock;
+mod endpoint;
 pub mod envelope;
 mod inbox;
 mod issuer;
@@ -26,6 +27,7 @@ mod tokens;
 
 pub use admin::{AdminError, ApplicationView, CredentialView, MessageView, ServiceState, TokenView};
 pub use clock::ServiceClock;
+pub use endpoint::ServiceEndpoint;
 pub use issuer::{CardIssuer, IssuerError};
 pub use policy::{DecisionPolicy, Policy, ScheduledRefusal};
 pub(crate) use service::locked;

@@ -11,13 +11,11 @@ use serde_json::Value;
 
 use super::clock::ServiceClock;
 use super::issuer::CardIssuer;
+use super::keys::CLOCK_TOLERANCE_MS;
 use super::policy::{Policy, ScheduledRefusal};
 use super::store::{Failure, Store, StoreError, declined};
 
-/// A request may be this much older or newer than the service's clock (`docs/wire.md`).
-const CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
-
-/// An opened request, with what the envelope proved about it.
+/// An opened request. The envelope proved that `device_public_key` signed it; nothing else is proved.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The type under which it travelled.
@@ -32,8 +30,6 @@ pub struct Request {
     pub user: String,
     /// The device key that the wallet names.
     pub device_public_key: Vec<u8>,
-    /// The request is signed by that key.
-    pub signature_valid: bool,
     /// The wallet's time.
     pub issued_at_ms: i64,
     /// `{"operation":…}`
@@ -121,6 +117,14 @@ impl TokenService {
     #[must_use]
     pub fn operations_seen(&self) -> BTreeMap<String, u64> {
         locked(&self.seen).clone()
+    }
+
+    /// The seed for the service's keys: the one in its file, or `offered`, kept for the next start.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database cannot be used.
+    pub fn key_seed(&self, offered: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        locked(&self.store).seed_or(offered)
     }
 
     /// Forgets every user, token, request and scheduled refusal; policy and clock go back to their
@@ -234,14 +238,11 @@ fn operation_name(payload: &Value) -> &str {
 }
 
 fn check_admission(request: &Request, now_ms: i64) -> Result<(), Refusal> {
-    if request.issued_at_ms.abs_diff(now_ms) > CLOCK_SKEW_MS.unsigned_abs() {
+    if request.issued_at_ms.abs_diff(now_ms) > CLOCK_TOLERANCE_MS.unsigned_abs() {
         return Err(Refusal::ClockSkew {});
     }
     if request.user != request.relay_user {
         return Err(Refusal::WrongUser {});
-    }
-    if !request.signature_valid {
-        return Err(Refusal::BadSignature {});
     }
     Ok(())
 }

@@ -51,6 +51,9 @@ pub enum StoreError {
     /// SQLite said no.
     #[error("the token service's database: {0}")]
     Database(#[from] rusqlite::Error),
+    /// The seed of the service's keys is damaged.
+    #[error("the token service's database holds no key seed; delete the file")]
+    Seed,
     /// The file is of another version of the sandbox.
     #[error("the token service's database has schema {found}, this sandbox knows {SCHEMA_VERSION}; delete the file")]
     Version {
@@ -124,6 +127,17 @@ impl Store {
     /// Begins a transaction that rolls back unless it is committed.
     pub(crate) fn begin(&mut self) -> Result<Transaction<'_>, rusqlite::Error> {
         self.connection.transaction_with_behavior(TransactionBehavior::Immediate)
+    }
+
+    /// The seed of the service's keys: the one in the file, or `offered`, which is kept from now on.
+    pub(crate) fn seed_or(&mut self, offered: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        let work = self.begin()?;
+        work.execute("INSERT OR IGNORE INTO settings VALUES('key_seed', ?1)", [hex::encode(offered)])?;
+        let text: String = work.query_row("SELECT value FROM settings WHERE name='key_seed'", [], |row| row.get(0))?;
+        work.commit()?;
+        let mut seed = [0; 32];
+        hex::decode_to_slice(text, &mut seed).map_err(|_| StoreError::Seed)?;
+        Ok(seed)
     }
 
     /// Forgets everybody and everything, except the settings.

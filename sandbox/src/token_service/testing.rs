@@ -90,7 +90,6 @@ impl Phone {
             request_id: [self.requests.fetch_add(1, Ordering::SeqCst); 16],
             user: self.user.clone(),
             device_public_key: self.key.clone(),
-            signature_valid: true,
             issued_at_ms: self.service.clock().now_ms(),
             payload: serde_json::to_value(operation).unwrap(),
         }
