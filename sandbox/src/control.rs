@@ -20,7 +20,7 @@
 //! | `GET /control/tokens/{token}/credentials` | | every credential and its outcome |
 //! | `POST /control/config` | `RemoteConfig` | becomes the configuration and goes to every wallet |
 //! | `POST /control/keys/rotate` | | a new service key; twice makes the first one unknown |
-//! | `POST /control/reset` | | forgets everything but keys and logins |
+//! | `POST /control/reset` | | forgets everything but keys, logins and the issuer's ledger |
 
 use std::sync::Arc;
 
@@ -54,7 +54,6 @@ pub struct Control {
 
 impl Control {
     /// The routes of the module's page.
-    #[must_use]
     pub fn router(self) -> Router {
         Router::new()
             .route("/control/state", get(state))

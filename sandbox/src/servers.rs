@@ -15,7 +15,7 @@
 //! ```
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -136,7 +136,8 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError`].
     pub fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
-        let issuer = Issuer::new(issuer_config(&config)?)?;
+        make_folder(config.data.as_deref())?;
+        let issuer = Issuer::new(issuer_config(&config))?;
         Self::start_with(config, issuer)
     }
 
@@ -146,6 +147,7 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError`].
     pub fn start_with(config: SandboxConfig, issuer: Issuer) -> Result<Self, SandboxError> {
+        make_folder(config.data.as_deref())?;
         let standings = Arc::new(ServiceStandings::default());
         let issuer = Arc::new(issuer.with_standings(standings.clone()));
         let database = config.data.as_ref().map(|folder| folder.join("service.db"));
@@ -273,16 +275,16 @@ impl TokenStandings for ServiceStandings {
     }
 }
 
-fn issuer_config(config: &SandboxConfig) -> Result<IssuerConfig, SandboxError> {
-    if let Some(folder) = &config.data {
+fn make_folder(folder: Option<&Path>) -> Result<(), SandboxError> {
+    folder.map_or(Ok(()), |folder| {
         std::fs::create_dir_all(folder)
-            .map_err(|source| SandboxError::Io { what: folder.display().to_string(), source })?;
-    }
-    Ok(IssuerConfig {
-        seed: config.seed,
-        ledger: config.data.as_ref().map(|folder| folder.join("issuer.db")),
-        ..config.issuer.clone()
+            .map_err(|source| SandboxError::Io { what: folder.display().to_string(), source })
     })
+}
+
+fn issuer_config(config: &SandboxConfig) -> IssuerConfig {
+    let ledger = config.data.as_ref().map(|folder| folder.join("issuer.db"));
+    IssuerConfig { seed: config.seed, ledger, ..config.issuer.clone() }
 }
 
 fn offered_seed(seed: Option<[u8; 32]>) -> Result<[u8; 32], SandboxError> {
@@ -324,5 +326,7 @@ fn serve(
     }))
 }
 
+#[cfg(test)]
+mod page_tests;
 #[cfg(test)]
 mod tests;

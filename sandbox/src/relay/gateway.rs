@@ -67,7 +67,6 @@ impl Gateway {
     }
 
     /// Its routes.
-    #[must_use]
     pub fn router(self) -> Router {
         Router::new().route(SDK_PROXY_PATH, post(sdk_proxy)).with_state(self)
     }

@@ -97,7 +97,6 @@ impl MppServer {
     }
 
     /// Its routes.
-    #[must_use]
     pub fn router(self) -> Router {
         Router::new().route("/login", post(login)).route("/wallet/relay", post(relay)).with_state(self)
     }

@@ -16,7 +16,7 @@ use crate::device::SimPhone;
 use crate::issuer::{Authority, Issuer, IssuerConfig, TokenStanding};
 use crate::relay::{Fault, FaultRule};
 
-fn sandbox() -> Sandbox {
+pub(super) fn sandbox() -> Sandbox {
     let issuer = Issuer::under(Authority::shared().unwrap(), IssuerConfig::default()).unwrap();
     Sandbox::start_with(SandboxConfig::default(), issuer).unwrap()
 }
@@ -36,14 +36,14 @@ impl ServiceCache for Cache {
 }
 
 /// A wallet as far as its wire, with a user logged in at the app.
-struct Wallet {
+pub(super) struct Wallet {
     client: TokenServiceClient,
     user: String,
     _keys: tempfile::TempDir,
 }
 
 impl Wallet {
-    fn on(sandbox: &Sandbox, instance: u8, user: &str) -> Self {
+    pub(super) fn on(sandbox: &Sandbox, instance: u8, user: &str) -> Self {
         let keys = tempfile::tempdir().unwrap();
         let proxy = Arc::new(sandbox.proxy(user).unwrap());
         let phone = SimPhone::new(keys.path(), proxy, sandbox.runtime().clone()).unwrap();
@@ -63,7 +63,7 @@ impl Wallet {
         self.client.call(&self.user, operation, id).await
     }
 
-    async fn apply(&self) -> String {
+    pub(super) async fn apply(&self) -> String {
         let apply = Operation::Apply { fingerprint: "phone".to_owned(), device_safe: true, silent: false };
         match self.ask(&apply).await.unwrap() {
             Answer::Applied { application_id, .. } => application_id,
@@ -71,7 +71,7 @@ impl Wallet {
         }
     }
 
-    async fn activate(&self) -> String {
+    pub(super) async fn activate(&self) -> String {
         let application_id = self.apply().await;
         let Answer::Session { session_id, .. } = self.ask(&Operation::OpenSession {}).await.unwrap() else {
             panic!("no session")

@@ -181,8 +181,8 @@ impl Context<'_> {
              WHERE user=?1 AND token_reference<>?2 AND (state='active' OR (state='inactive' AND instance=?3))"
         );
         let mut statement = self.work.prepare(&sql)?;
-        let others = statement
-            .query_map(params![self.caller.user, token_reference, self.caller.instance], |row| TokenRow::read(row))?;
+        let others =
+            statement.query_map(params![self.caller.user, token_reference, self.caller.instance], TokenRow::read)?;
         for old in others.collect::<Result<Vec<_>, _>>()? {
             self.work.execute("UPDATE tokens SET state='deleted' WHERE token_reference=?1", [&old.token_reference])?;
             if old.owner != *self.caller {
