@@ -35,11 +35,11 @@ use nfcwallet_core::secret::Secret;
 use nfcwallet_core::token_service::operations::WireCredential;
 use sha2::{Digest, Sha256};
 
+use authorisation::CVN;
 pub use authorisation::{
     AllActive, Authorisation, AuthorisationRequest, CardAuthentication, Decision, DeclineReason, IssuerApplicationData,
     TokenStanding, TokenStandings,
 };
-use authorisation::{CVN, CVN_WITH_COUNTERS};
 pub use authority::{Authority, CaPublicKey, IccKey, KeySizes};
 use ledger::Fresh;
 pub use ledger::{Ledger, LedgerEntry, TokenRecord, Violation, ViolationKind};
@@ -295,8 +295,7 @@ impl Issuer {
         verified: bool,
         token: &TokenRecord,
     ) -> Option<DeclineReason> {
-        let known_form =
-            iad.is_some_and(|iad| iad.key_index == KEY_INDEX && [CVN, CVN_WITH_COUNTERS].contains(&iad.cvn));
+        let known_form = iad.is_some_and(|iad| (iad.key_index, iad.cvn) == (KEY_INDEX, CVN));
         if !known_form || request.amount_minor().is_none() || request.currency_number().is_none() {
             return Some(DeclineReason::Malformed);
         }

@@ -4,6 +4,20 @@
 //! and action analysis are the crate `emv`'s; what that contact kernel lacks (PPSE, the reader's CVM
 //! limit, on-device CVM, "see phone") is here. Touches no network: the caller takes the request to the
 //! issuer. Every answer of a card, however broken, ends in a typed [`Outcome`].
+//!
+//! ```
+//! use nfcwallet_sandbox::issuer::Authority;
+//! use nfcwallet_sandbox::pos::{LinkLost, Outcome, Purchase, Terminal};
+//!
+//! # fn main() -> Result<(), nfcwallet_sandbox::issuer::IssuerError> {
+//! let terminal = Terminal::new([Authority::shared()?.ca_public_key()]);
+//! let purchase = Purchase::new(19_99, 978, 1_780_000_000_000, [1, 2, 3, 4]);
+//! // Nobody holds a card to the reader.
+//! let result = terminal.tap(&mut |_command| Err(LinkLost), &purchase);
+//! assert_eq!(result.outcome, Outcome::LinkLost);
+//! # Ok(())
+//! # }
+//! ```
 
 mod kernel;
 mod reader;
