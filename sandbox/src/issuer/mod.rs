@@ -145,7 +145,7 @@ impl std::fmt::Debug for Issuer {
 
 impl Issuer {
     /// An issuer with an authority of its own, to whom every token is payable
-    /// ([`Self::with_standings`] changes that). Blocks for some 200 ms.
+    /// ([`Self::with_standings`] changes that). Blocks for 100 to 500 ms.
     ///
     /// # Errors
     /// [`IssuerError`].
@@ -186,7 +186,7 @@ impl Issuer {
         &self.ledger
     }
 
-    /// The card of a token; made at the first call, the same one afterwards. Blocks for some 50 ms.
+    /// The card of a token; made at the first call, the same one afterwards. Blocks for some 60 ms, seldom for 300.
     ///
     /// # Errors
     /// [`IssuerError::WrongUser`] if the token is another user's.
