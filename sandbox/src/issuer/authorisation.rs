@@ -61,11 +61,11 @@ impl AuthorisationRequest {
         decimal(&self.currency).and_then(|number| number.try_into().ok())
     }
 
-    /// The input of the cryptogram for the CVN of `iad` (EMV Book 2, 8.1.1 with the fields of this
-    /// card): the first 29 bytes of CDOL1, AIP, ATC, CVR, and the counters where the CVN counts them.
+    /// The input of the cryptogram (EMV Book 2, 8.1.1, with the fields of [`CVN`]): the first 29 bytes of
+    /// CDOL1, AIP, ATC and the CVR out of `iad`.
     #[must_use]
     pub fn cryptogram_input(&self, iad: &IssuerApplicationData) -> Vec<u8> {
-        let mut input = Vec::with_capacity(47);
+        let mut input = Vec::with_capacity(39);
         input.extend(self.amount);
         input.extend(self.other_amount);
         input.extend(self.terminal_country);
@@ -77,9 +77,6 @@ impl AuthorisationRequest {
         input.extend(self.aip);
         input.extend(self.atc.to_be_bytes());
         input.extend(iad.card_verification_results);
-        if iad.cvn == CVN_WITH_COUNTERS {
-            input.extend(iad.counters);
-        }
         input
     }
 }
@@ -98,9 +95,6 @@ pub enum CardAuthentication {
 
 /// Cryptogram version: EMV common session key, no counters in the input.
 pub const CVN: u8 = 0x14;
-/// Cryptogram version: EMV common session key, counters in the input.
-pub const CVN_WITH_COUNTERS: u8 = 0x15;
-
 /// Tag 9F10, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerApplicationData {

@@ -95,7 +95,7 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// Makes both keys and the issuer's certificate. Blocks for some 200 ms.
+    /// Makes both keys and the issuer's certificate. Blocks for 100 to 500 ms.
     ///
     /// # Errors
     /// [`IssuerError::Key`] for sizes out of range.

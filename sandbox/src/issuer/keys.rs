@@ -99,8 +99,8 @@ fn single(mut block: [u8; 8], work: impl FnOnce(&mut [u8; 8])) -> [u8; 8] {
 mod tests {
     use super::*;
 
-    /// Test data of PyPI `pyemv` 1.5.0 (MIT); origin and notice are in the folder.
-    const VECTORS: &str = include_str!("vectors/symmetric.json");
+    /// Test data of PyPI `pyemv` 1.5.0 (MIT); origin and notice are beside the file.
+    const VECTORS: &str = include_str!("../../../core/src/card/vectors/symmetric.json");
 
     fn vectors() -> serde_json::Value {
         serde_json::from_str(VECTORS).unwrap()
