@@ -1,7 +1,7 @@
 //! The wallet's half of the wire against the service's half: two implementations of `docs/wire.md`
 //! that share nothing but the types that travel.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests are tests, too")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "support code of tests")]
 
 mod attacks;
 mod clock;
