@@ -22,6 +22,6 @@ pub mod token_service;
 pub mod wallet;
 
 pub use config::WalletConfig;
-pub use error::{Advice, WalletError};
+pub use error::{Advice, Result, WalletError};
 pub use host::Host;
 pub use wallet::Wallet;

@@ -17,7 +17,7 @@ use crate::Result;
 use crate::context::{Context, User};
 use crate::error::{TokenProblem, WalletError};
 use crate::host::{ActivationListener, MonitorEvent};
-use crate::storage::TokenPhase;
+use crate::storage::{TokenPhase, Tx, UserKey};
 use journal::{Journal, Step};
 use machine::Run;
 
@@ -107,6 +107,11 @@ async fn confirm_now(context: &Context, user: &User, listener: Arc<dyn Activatio
             Run::new(context, user, journal, listener).finish().await
         }
     }
+}
+
+/// Is there an unfinished run that the app should see (status 11)?
+pub(crate) fn is_unfinished(tx: &Tx<'_>, user: UserKey) -> Result<bool> {
+    Ok(tx.journal::<Journal>(user)?.is_some_and(|journal| !journal.parked))
 }
 
 fn unfinished(context: &Context, user: &User) -> Result<Option<Journal>> {

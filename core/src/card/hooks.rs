@@ -74,7 +74,8 @@ pub trait TapHooks {
     fn decide(&mut self, request: &CryptogramRequest) -> CryptogramDecision;
 
     /// A command broke the protocol in a way that ends the tap (a repeated GENERATE AC is 6985 and
-    /// does not: its tap ended with the first).
+    /// does not: its tap ended with the first). Also called with 6F00 after `decide` approved, if the
+    /// signature failed its check: the credential is spent and nothing left the card.
     fn protocol_error(&mut self, status_word: u16);
 
     /// Fills `bytes` with unpredictable bytes (dynamic number, random AAC key).

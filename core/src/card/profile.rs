@@ -1,7 +1,8 @@
 //! The card that the service personalised, as data.
 //!
 //! Every byte a terminal can read comes from here. The profile is checked as a whole when it
-//! arrives ([`Profile::validate`]), so that the card application never meets a malformed one.
+//! arrives ([`Card::compile`](super::Card::compile)), so that the card application never meets a
+//! malformed one.
 
 use serde::{Deserialize, Serialize};
 

@@ -120,9 +120,9 @@ fn payable_token(context: &Context, user: &User) -> Result<TokenRecord> {
 fn request_for(context: &Context, user: &User, wish: Wish) -> Result<Option<ReplenishRequest>> {
     let now_ms = context.service.service_now_ms();
     let app = context.configuration.app();
-    if context.store.read(|tx| tx.stock(user.key, now_ms))?.expired > 0 {
-        let count = context.store.write_guarded(|tx| tx.discard_expired(user.key, now_ms))?;
-        tracing::info!(count, "expired credentials discarded");
+    let expired = context.store.discard_expired(user.key, now_ms)?;
+    if expired > 0 {
+        tracing::info!(expired, "expired credentials discarded");
     }
     let (usable, unfinished) =
         context.store.read(|tx| Ok((tx.stock(user.key, now_ms)?.usable, tx.replenish_request(user.key)?)))?;
@@ -137,7 +137,7 @@ fn request_for(context: &Context, user: &User, wish: Wish) -> Result<Option<Repl
         return Ok(None);
     }
     let request = ReplenishRequest { request_id: context.random(), count: app.target_stock.saturating_sub(usable) };
-    context.store.write(|tx| tx.set_replenish_request(user.key, &request))?;
+    context.store.write(|tx| tx.set_replenish_request(user.key, request))?;
     Ok(Some(request))
 }
 

@@ -11,7 +11,7 @@ use crate::token_service::operations::{Answer, Operation, UsageEntry};
 pub(crate) async fn report_usage(context: &Context, user: &User) -> Result<()> {
     for (token_reference, entries) in context.store.read(|tx| tx.unreported_usage(user.key))? {
         let spent: Vec<u16> = entries.iter().map(|entry| entry.atc).collect();
-        let request_id = request_id(&token_reference, &entries, &context.store.instance_id());
+        let request_id = request_id(&token_reference, &entries, &context.store.identity());
         let operation = Operation::ReportUsage { token_reference: token_reference.clone(), entries };
         match context.ask(user, &operation, request_id).await {
             Ok(Answer::Acknowledged {}) => {}

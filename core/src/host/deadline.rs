@@ -318,13 +318,22 @@ impl<T> Pending<T> {
     ///
     /// # Errors
     /// [`NoAnswer`].
-    pub fn wait(self) -> Result<T, NoAnswer> {
+    pub fn wait(mut self) -> Result<T, NoAnswer> {
         let timed_out = NoAnswer::TimedOut { limit: self.limit };
-        let receiver = self.receiver.ok_or(timed_out)?;
+        self.wait_at_most(Duration::MAX).unwrap_or(Err(timed_out))
+    }
+
+    /// Like [`wait`](Self::wait), but keeps the call: `None` if it is still running after `patience`,
+    /// or at its deadline if that comes first. For calls whose late effect matters.
+    pub fn wait_at_most(&mut self, patience: Duration) -> Option<Result<T, NoAnswer>> {
+        let timed_out = NoAnswer::TimedOut { limit: self.limit };
+        let Some(receiver) = &self.receiver else { return Some(Err(timed_out)) };
         let rest = self.limit.saturating_sub(self.started.elapsed());
-        match receiver.recv_timeout(rest) {
-            Ok(answer) => answer,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(timed_out),
+        match receiver.recv_timeout(rest.min(patience)) {
+            Ok(answer) => Some(answer),
+            Err(RecvTimeoutError::Timeout) => None,
+            // The call never began.
+            Err(RecvTimeoutError::Disconnected) => Some(Err(timed_out)),
         }
     }
 }

@@ -63,7 +63,7 @@ impl Rules<'_> {
             return false;
         }
         request.terminal_demands_cdcvm
-            || self.card.always_cdcvm()
+            || self.card.rules().always_cdcvm
             || request.transaction.range != TransactionRange::LowValue
             || !device.unlocked
     }

@@ -11,7 +11,6 @@ mod tap;
 mod taps;
 mod transaction;
 
-pub(crate) use cdcvm::CdcvmWindow;
 pub use cdcvm::{CDCVM_WINDOW, CdcvmMethod};
 pub(crate) use history::page;
 pub use history::{TransactionOutcome, TransactionPage, TransactionRecord};

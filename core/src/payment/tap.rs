@@ -52,7 +52,7 @@ impl TapHooks for Hooks<'_> {
                     id,
                     user,
                     card: Arc::clone(&card),
-                    ticket: Some(self.context.store.start_arming()),
+                    ticket: Some(self.context.store.start_arming(user)),
                     device: Some(self.context.calls.start_device_state()),
                     last_apdu: self.context.calls.clock().monotonic(),
                 });

@@ -57,12 +57,13 @@ struct Field {
 
 struct CachedCard {
     user: UserKey,
-    profile_version: i64,
+    /// The token's. A changed profile of the same token is followed by [`Taps::forget_card`].
+    reference: String,
     card: Arc<Card>,
 }
 
 struct CachedFacts {
-    /// [`crate::storage::Store::changes`] when they were read.
+    /// [`crate::storage::Store::commits`] when they were read.
     changes: u64,
     activating: bool,
     facts: Facts,
@@ -192,7 +193,7 @@ impl Taps {
     }
 
     /// Is the status "ready", and with which card?
-    pub(crate) fn pre_check(&self, context: &Context) -> Result<Payable, TapFailure> {
+    pub(crate) fn pre_check(&self, context: &Context) -> std::result::Result<Payable, TapFailure> {
         let facts = self.facts(context).map_err(|_| TapFailure::StorageUnusable)?;
         match facts.status() {
             TokenStatus::Ready => {}
@@ -205,13 +206,14 @@ impl Taps {
             }
         }
         let user = facts.user.ok_or(TapFailure::NotConnected)?;
-        let card = self.card(context, user).map_err(|_| TapFailure::StorageUnusable)?;
+        let reference = facts.token.map(|token| token.reference).ok_or(TapFailure::NoToken)?;
+        let card = self.card(context, user, reference).map_err(|_| TapFailure::StorageUnusable)?;
         Ok(Payable { user, card })
     }
 
     /// The facts, read again only after a change of the store or an expiry.
     fn facts(&self, context: &Context) -> Result<Facts> {
-        let changes = context.store.changes();
+        let changes = context.store.commits();
         let activating = (self.activation_running)();
         let now_ms = context.service.service_now_ms();
         let mut cached = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,23 +224,23 @@ impl Taps {
             }
         }
         let facts = gather(context, activating)?;
-        *cached = Some(CachedFacts { changes, activating, facts: facts.clone() });
+        // A key store that recovers is no commit: ask again until it has.
+        *cached = facts.healthy.then(|| CachedFacts { changes, activating, facts: facts.clone() });
         Ok(facts)
     }
 
-    /// The compiled card, made again only when another user or profile is in force.
-    fn card(&self, context: &Context, user: UserKey) -> Result<Arc<Card>> {
+    /// The compiled card, made again only when another token is in force.
+    fn card(&self, context: &Context, user: UserKey, reference: String) -> Result<Arc<Card>> {
         let mut cached = self.card.lock().unwrap_or_else(PoisonError::into_inner);
-        let profile_version = context.store.read(|tx| tx.profile_version(user))?;
         if let Some(cached) = cached.as_ref() {
-            if cached.user == user && cached.profile_version == profile_version {
+            if cached.user == user && cached.reference == reference {
                 return Ok(Arc::clone(&cached.card));
             }
         }
         let profile = context.store.read(|tx| tx.profile(user))?.ok_or(WalletError::NoToken)?;
         let card = Card::compile(&profile).map_err(|_| WalletError::Bug { code: "stored_profile_does_not_compile" })?;
         let card = Arc::new(card);
-        *cached = Some(CachedCard { user, profile_version, card: Arc::clone(&card) });
+        *cached = Some(CachedCard { user, reference, card: Arc::clone(&card) });
         Ok(card)
     }
 

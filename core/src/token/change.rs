@@ -1,6 +1,7 @@
 //! Lock, unlock and delete: journalled as a pending change until the service's answer is known.
 
 use crate::Result;
+use crate::activation;
 use crate::context::{Context, User, unexpected_answer};
 use crate::error::{ServiceProblem, TokenProblem, WalletError};
 use crate::storage::{ChangeKind, PendingChange, TokenPhase, TokenRecord};
@@ -50,7 +51,8 @@ pub(crate) async fn resume_change(context: &Context, user: &User) -> Result<Vec<
 }
 
 fn changeable(context: &Context, user: &User) -> Result<TokenRecord> {
-    let (token, activating) = context.store.read(|tx| Ok((tx.token(user.key)?, tx.journal_is_visible(user.key)?)))?;
+    let (token, activating) =
+        context.store.read(|tx| Ok((tx.token(user.key)?, activation::is_unfinished(tx, user.key)?)))?;
     if activating {
         return Err(WalletError::ActivationInProgress);
     }
@@ -78,7 +80,7 @@ fn begin(context: &Context, user: &User, kind: ChangeKind) -> Result<()> {
         if kind == ChangeKind::Delete {
             tx.wipe_credentials(user.key)?;
         }
-        tx.set_pending(user.key, Some(&pending))
+        tx.set_pending(user.key, Some(pending))
     })
 }
 
@@ -104,7 +106,7 @@ fn settle(context: &Context, user: &User, reference: &str, state: &ServiceToken)
 fn roll_back_if_refused(context: &Context, user: &User, pending: &PendingChange, error: &WalletError) -> Result<()> {
     let WalletError::Service { reason } = error else { return Ok(()) };
     match reason {
-        ServiceProblem::UnknownToken => context.store.write_guarded(|tx| tx.remove_token(user.key)),
+        ServiceProblem::UnknownToken => context.store.write_guarded(|tx| tx.remove_token(user.key)).map(drop),
         ServiceProblem::Internal => Ok(()),
         _ => {
             tracing::info!(kind = ?pending.kind, "the service refused; rolled back");

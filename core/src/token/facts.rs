@@ -1,6 +1,7 @@
 //! The stored facts that the token status is derived from.
 
 use crate::Result;
+use crate::activation;
 use crate::context::Context;
 use crate::storage::{ChangeKind, Health, TokenPhase, TokenRecord, UserKey};
 use crate::token::{Suspender, TokenStatus};
@@ -31,7 +32,7 @@ pub(crate) fn gather(context: &Context, activation_running: bool) -> Result<Fact
         Ok(Facts {
             user: Some(user),
             healthy,
-            activating: activation_running || tx.journal_is_visible(user)?,
+            activating: activation_running || activation::is_unfinished(tx, user)?,
             token: tx.token(user)?,
             usable: stock.usable,
             next_expiry_ms: stock.next_expiry_ms,

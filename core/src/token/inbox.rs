@@ -37,7 +37,7 @@ pub(crate) async fn drain(context: &Context, user: &User) -> Result<Drained> {
             }
         }
         let ids: Vec<String> = messages.into_iter().map(|message| message.id).collect();
-        let request_id = RequestId::derive(&context.store.instance_id(), &format!("inbox {}", ids.join(",")));
+        let request_id = RequestId::derive(&context.store.identity(), &format!("inbox {}", ids.join(",")));
         let Answer::Acknowledged {} = context.ask(user, &Operation::AcknowledgeInbox { ids }, request_id).await? else {
             return Err(unexpected_answer());
         };
@@ -78,7 +78,7 @@ fn apply(tx: &Tx<'_>, user: &User, content: &MessageContent) -> Result<()> {
         }
         MessageContent::Delete { token_reference } if *token_reference == token.reference => {
             tx.clear_journal(user.key)?;
-            tx.remove_token(user.key)
+            tx.remove_token(user.key).map(drop)
         }
         MessageContent::Profile { token_reference, profile } if *token_reference == token.reference => {
             match Card::compile(profile) {

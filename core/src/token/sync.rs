@@ -4,9 +4,12 @@ use crate::Result;
 use crate::config::RemoteConfig;
 use crate::context::{Context, User, unexpected_answer};
 use crate::error::WalletError;
-use crate::storage::{CONFIG_SETTING, TokenPhase};
+use crate::storage::TokenPhase;
 use crate::token::resume_change;
 use crate::token_service::operations::{Answer, Operation, ServiceToken};
+
+/// Where the store keeps the service's configuration.
+pub(crate) const CONFIG_SETTING: &str = "remote_config";
 
 /// Finishes a pending change, then takes over the service's state and configuration.
 pub(crate) async fn sync(context: &Context, user: &User) -> Result<()> {
@@ -61,6 +64,6 @@ fn take_state(context: &Context, user: &User, state: &ServiceToken) -> Result<()
         ServiceToken::Active { .. }
         | ServiceToken::Inactive { .. }
         | ServiceToken::Deleted { .. }
-        | ServiceToken::None {} => context.store.write_guarded(|tx| tx.remove_token(user.key)),
+        | ServiceToken::None {} => context.store.write_guarded(|tx| tx.remove_token(user.key)).map(drop),
     }
 }

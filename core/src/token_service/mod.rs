@@ -18,9 +18,12 @@ mod key_set;
 pub mod operations;
 mod request_id;
 mod service_clock;
+mod session;
 mod signature;
 #[cfg(test)]
 mod vectors;
 
 pub use client::{CacheKey, ClientSettings, ServiceCache, TokenServiceClient};
+pub use operations::{Answer, Operation};
 pub use request_id::RequestId;
+pub(crate) use session::Sessions;

@@ -95,9 +95,10 @@ impl Inner {
     /// Usage that could not be reported with a replenishment.
     async fn report_leftovers(&self, user: &User) {
         let threshold = self.context.configuration.app().replenish_threshold;
-        let unreported = self.context.store.read(|tx| tx.unreported_count(user.key)).unwrap_or(0);
+        let unreported = self.context.store.read(|tx| tx.unreported_usage(user.key)).unwrap_or_default();
+        let unreported: usize = unreported.iter().map(|(_, entries)| entries.len()).sum();
         // A single spent credential waits for company; the next replenishment carries it.
-        if unreported >= threshold {
+        if unreported >= threshold as usize {
             if let Err(error) = report_usage(&self.context, user).await {
                 tracing::info!(code = error.code(), "usage report postponed");
             }

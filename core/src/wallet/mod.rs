@@ -24,7 +24,7 @@ use crate::credentials::{self, CredentialStock, Replenishing, Wish};
 use crate::error::WalletError;
 use crate::host::{ActivationListener, EventQueue, Host, HostCalls};
 use crate::payment::{self, AfterTap, CdcvmMethod, FieldLoss, Taps, TransactionPage};
-use crate::storage::{CONFIG_SETTING, ChangeKind, Store, StoreConfig};
+use crate::storage::{ChangeKind, Store, StoreConfig};
 use crate::token::{self, Page, Suspender, TokenStatus};
 use crate::token_service::{ClientSettings, Sessions, TokenServiceClient};
 
@@ -360,10 +360,10 @@ impl Inner {
         let settings = ClientSettings {
             mpp_id: config.mpp_id.clone(),
             trust_key: config.service_trust_key.clone(),
-            instance_id: store.instance_id(),
+            instance_id: store.identity(),
         };
-        let service = TokenServiceClient::new(Arc::clone(&calls), Arc::clone(&store) as _, settings);
-        let remote = store.read(|tx| tx.setting(CONFIG_SETTING))?;
+        let service = TokenServiceClient::new(Arc::clone(&calls), Arc::clone(&store) as _, settings)?;
+        let remote = store.read(|tx| tx.setting(token::CONFIG_SETTING))?;
         // A set that an older library kept and this one refuses counts as none.
         let remote = remote.and_then(|text| serde_json::from_slice::<RemoteConfig>(&text).ok());
         let remote = remote.filter(|remote| remote.validate().is_ok()).unwrap_or_default();

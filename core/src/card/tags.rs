@@ -1,0 +1,48 @@
+//! The tags that the card application knows by name (EMV Book 3, annex A).
+
+use super::tlv::Tag;
+
+pub(super) const AC: Tag = Tag::new(0x9F26);
+pub(super) const AFL: Tag = Tag::new(0x94);
+pub(super) const AID: Tag = Tag::new(0x4F);
+pub(super) const AIP: Tag = Tag::new(0x82);
+pub(super) const AMOUNT: Tag = Tag::new(0x9F02);
+pub(super) const AMOUNT_OTHER: Tag = Tag::new(0x9F03);
+pub(super) const APPLICATION_TEMPLATE: Tag = Tag::new(0x61);
+pub(super) const ATC: Tag = Tag::new(0x9F36);
+pub(super) const CA_INDEX: Tag = Tag::new(0x8F);
+pub(super) const CDOL1: Tag = Tag::new(0x8C);
+pub(super) const CID: Tag = Tag::new(0x9F27);
+pub(super) const COMMAND_TEMPLATE: Tag = Tag::new(0x83);
+pub(super) const COUNTRY: Tag = Tag::new(0x9F1A);
+pub(super) const CURRENCY: Tag = Tag::new(0x5F2A);
+pub(super) const DATE: Tag = Tag::new(0x9A);
+pub(super) const DF_NAME: Tag = Tag::new(0x84);
+pub(super) const EXPIRY: Tag = Tag::new(0x5F24);
+pub(super) const FCI: Tag = Tag::new(0x6F);
+pub(super) const FCI_DISCRETIONARY: Tag = Tag::new(0xBF0C);
+pub(super) const FCI_PROPRIETARY: Tag = Tag::new(0xA5);
+pub(super) const IAD: Tag = Tag::new(0x9F10);
+pub(super) const ICC_CERTIFICATE: Tag = Tag::new(0x9F46);
+pub(super) const ICC_EXPONENT: Tag = Tag::new(0x9F47);
+pub(super) const ICC_REMAINDER: Tag = Tag::new(0x9F48);
+pub(super) const ISSUER_CERTIFICATE: Tag = Tag::new(0x90);
+pub(super) const ISSUER_COUNTRY: Tag = Tag::new(0x5F28);
+pub(super) const ISSUER_EXPONENT: Tag = Tag::new(0x9F32);
+pub(super) const LABEL: Tag = Tag::new(0x50);
+pub(super) const LANGUAGES: Tag = Tag::new(0x5F2D);
+pub(super) const MERCHANT_CATEGORY: Tag = Tag::new(0x9F15);
+pub(super) const MERCHANT_NAME: Tag = Tag::new(0x9F4E);
+pub(super) const PAN: Tag = Tag::new(0x5A);
+pub(super) const PDOL: Tag = Tag::new(0x9F38);
+pub(super) const POS_INTERACTION: Tag = Tag::new(0xDF4B);
+pub(super) const PRIORITY: Tag = Tag::new(0x87);
+pub(super) const RECORD: Tag = Tag::new(0x70);
+pub(super) const RESPONSE: Tag = Tag::new(0x77);
+pub(super) const RISK_MANAGEMENT: Tag = Tag::new(0x9F1D);
+pub(super) const SDAD: Tag = Tag::new(0x9F4B);
+pub(super) const STATIC_TAG_LIST: Tag = Tag::new(0x9F4A);
+pub(super) const TRACK_2: Tag = Tag::new(0x57);
+pub(super) const TRANSACTION_TYPE: Tag = Tag::new(0x9C);
+pub(super) const TVR: Tag = Tag::new(0x95);
+pub(super) const UNPREDICTABLE_NUMBER: Tag = Tag::new(0x9F37);

@@ -1,0 +1,227 @@
+//! What the answers hold, byte for byte.
+
+use sha1::{Digest, Sha1};
+
+use super::*;
+use crate::card::cryptogram::mac;
+use crate::card::hooks::CryptogramRequested;
+use crate::card::tlv::Tlv;
+use crate::payment::{TransactionInformation, TransactionKind, TransactionRange};
+
+/// The objects inside the template 77 of an answer, in order.
+fn objects(answer: &[u8]) -> Vec<(u32, Vec<u8>)> {
+    let template = Tlv::read_only(answer).unwrap();
+    assert_eq!(template.tag.number(), 0x77);
+    let mut objects = Vec::new();
+    Tlv::for_each_primitive(template.value, &mut |object| objects.push((object.tag.number(), object.value.to_vec())))
+        .unwrap();
+    objects
+}
+
+fn tags(objects: &[(u32, Vec<u8>)]) -> Vec<u32> {
+    objects.iter().map(|(tag, _)| *tag).collect()
+}
+
+fn initiated(plan: Plan) -> Conversation {
+    let mut talk = Conversation::new(plan);
+    talk.advance(Stage::Initiated);
+    talk
+}
+
+fn ask(talk: &mut Conversation, p1: u8, data: &str) -> Vec<(u32, Vec<u8>)> {
+    let mut answer = talk.send_bytes(&generate_ac(p1, &hex(data)));
+    assert_eq!(status_of(&answer), 0x9000);
+    answer.truncate(answer.len() - 2);
+    objects(&answer)
+}
+
+/// The 39 bytes for the conversation's data, with the CVR given.
+fn expected_cryptogram(atc: u16, cvr: &str) -> Vec<u8> {
+    let terminal = "000000001234 000000000000 0826 0000008000 0826 260131 00 AABBCCDD";
+    let input = [hex(terminal), hex("1B80"), atc.to_be_bytes().to_vec(), hex(cvr)].concat();
+    assert_eq!(input.len(), 39);
+    mac(&Secret::new(SESSION_KEY), &input).to_vec()
+}
+
+#[test]
+fn the_directory_and_the_application_are_shown_as_personalised() {
+    let mut talk = Conversation::new(Plan::Approve);
+    assert_eq!(
+        talk.expect_ok(PPSE),
+        hex("6F23 840E325041592E5359532E4444463031 A511 BF0C0E 610C 4F07A0000000041010 870101")
+    );
+    let fci = concat!(
+        "6F37 8407A0000000041010 A52C 5009546573742043617264 870101 5F2D02656E",
+        "9F3809 9F1D089F1A029F3501 BF0C0A 9F6E0708260000313400"
+    );
+    assert_eq!(talk.expect_ok(SELECT), hex(fci));
+    assert_eq!(talk.expect_ok(GPO), hex("770A 82021B80 940410010301"));
+}
+
+#[test]
+fn an_unsigned_arqc_carries_the_cryptogram_in_the_open() {
+    let answer = ask(&mut initiated(Plan::Approve), 0x80, CDOL1_DATA);
+    let cvr = "A00000020000";
+    assert_eq!(tags(&answer), [0x9F27, 0x9F36, 0x9F26, 0x9F10]);
+    assert_eq!(answer[0].1, [0x80]);
+    assert_eq!(answer[1].1, ATC.to_be_bytes());
+    assert_eq!(answer[2].1, expected_cryptogram(ATC, cvr));
+    let iad = format!("01 14 {cvr} 0000 00000000000000FF 0102030405060708");
+    assert_eq!(answer[3].1, hex(&iad));
+}
+
+#[test]
+fn a_signed_arqc_hides_the_cryptogram_in_the_signature() {
+    let answer = ask(&mut initiated(Plan::Approve), 0x90, CDOL1_DATA);
+    assert_eq!(tags(&answer), [0x9F27, 0x9F36, 0x9F4B, 0x9F10]);
+    let block = test_card::public_operation(&test_card::icc_key(), &answer[2].1);
+    assert_eq!(block[..5], [0x6A, 0x05, 0x01, 0x26, 0x08]);
+    assert_eq!(block[13], 0x80);
+    // The CVR says "CDA in the first" before the cryptogram is computed.
+    assert_eq!(block[14..22], expected_cryptogram(ATC, "A04000020000"));
+    let without_signature: Vec<u8> = [&answer[0], &answer[1], &answer[3]]
+        .into_iter()
+        .flat_map(|(tag, value)| test_card::object(*tag, value))
+        .collect();
+    let hashed = [hex("4400000000000000 0826 22"), hex(CDOL1_DATA), without_signature].concat();
+    assert_eq!(block[22..42], Sha1::digest(hashed)[..]);
+    assert_eq!(block.last(), Some(&0xBC));
+}
+
+#[test]
+fn a_tc_is_answered_with_an_arqc() {
+    for p1 in [0x40, 0x50] {
+        let mut talk = initiated(Plan::Approve);
+        assert_eq!(ask(&mut talk, p1, CDOL1_DATA)[0].1, [0x80]);
+        assert_eq!(talk.hooks.requests[0].requested, CryptogramRequested::Tc);
+    }
+}
+
+#[test]
+fn an_approval_of_an_aac_request_is_impossible() {
+    for p1 in [0x00, 0x10] {
+        let mut talk = initiated(Plan::Approve);
+        let answer = ask(&mut talk, p1, CDOL1_DATA);
+        assert_eq!(tags(&answer), [0x9F27, 0x9F36, 0x9F26, 0x9F10]);
+        assert_eq!(answer[0].1, [0x00]);
+        for cvr in ["800000020000", "A00000020000", "A04000020000"] {
+            assert_ne!(answer[2].1, expected_cryptogram(ATC, cvr), "computed with the credential");
+        }
+        assert_eq!(talk.hooks.requests[0].requested, CryptogramRequested::Aac);
+    }
+}
+
+#[test]
+fn a_decline_is_an_unsigned_aac_under_a_random_key() {
+    let answer = ask(&mut initiated(Plan::Decline { see_phone: false }), 0x90, CDOL1_DATA);
+    assert_eq!(tags(&answer), [0x9F27, 0x9F36, 0x9F26, 0x9F10]);
+    assert_eq!((&answer[0].1[..], &answer[1].1[..]), (&[0x00][..], &[0x00, 0x99][..]));
+    assert_eq!(answer[3].1, hex("01 14 800000020000 0000 00000000000000FF 0000000000000000"));
+    let mut other = initiated(Plan::Decline { see_phone: false });
+    other.hooks.random = 100;
+    assert_ne!(ask(&mut other, 0x90, CDOL1_DATA)[2].1, answer[2].1);
+}
+
+#[test]
+fn a_decline_for_cdcvm_says_see_phone() {
+    let answer = ask(&mut initiated(Plan::Decline { see_phone: true }), 0x90, CDOL1_DATA);
+    assert_eq!(tags(&answer), [0x9F27, 0x9F36, 0x9F26, 0x9F10, 0xDF4B]);
+    assert_eq!(answer[4].1, [0x00, 0x01, 0x00]);
+}
+
+#[test]
+fn each_tap_has_its_own_dynamic_number() {
+    let mut numbers = Vec::new();
+    let mut talk = Conversation::new(Plan::Approve);
+    for _ in 0..3 {
+        talk.advance(Stage::Initiated);
+        let answer = ask(&mut talk, 0x90, CDOL1_DATA);
+        numbers.push(test_card::public_operation(&test_card::icc_key(), &answer[2].1)[5..13].to_vec());
+    }
+    numbers.dedup();
+    assert_eq!(numbers.len(), 3);
+}
+
+#[test]
+fn a_foreign_terminal_is_marked_international() {
+    let abroad = CDOL1_DATA.replacen("0826", "0250", 1);
+    let answer = ask(&mut initiated(Plan::Approve), 0x80, &abroad);
+    assert_eq!(answer[3].1[2..8], hex("A00000040000"));
+}
+
+#[test]
+fn the_transaction_is_read_by_tag() {
+    let mut talk = initiated(Plan::Approve);
+    ask(&mut talk, 0x90, CDOL1_DATA);
+    let request = &talk.hooks.requests[0];
+    assert_eq!(
+        request.transaction,
+        TransactionInformation {
+            amount_minor: 1234,
+            other_amount_minor: 0,
+            currency: 826,
+            currency_exponent: Some(2),
+            kind: TransactionKind::Purchase,
+            terminal_country: 826,
+            merchant_category: Some(5411),
+            merchant_name: None,
+            range: TransactionRange::LowValue,
+            date: "260131".to_owned(),
+        }
+    );
+    assert_eq!(request.unpredictable_number, [0xAA, 0xBB, 0xCC, 0xDD]);
+    assert!(!request.terminal_demands_cdcvm);
+}
+
+#[test]
+fn a_transit_gate_and_a_yen_amount_are_recognised() {
+    let gate = CDOL1_DATA.replace("000000001234", "000000000000").replace("5411", "4111");
+    let mut talk = initiated(Plan::Approve);
+    ask(&mut talk, 0x90, &gate);
+    assert_eq!(talk.hooks.requests[0].transaction.kind, TransactionKind::Transit);
+    let yen = CDOL1_DATA.replace("8000 0826", "8000 0392");
+    let mut talk = initiated(Plan::Approve);
+    ask(&mut talk, 0x90, &yen);
+    let transaction = &talk.hooks.requests[0].transaction;
+    assert_eq!((transaction.currency, transaction.currency_exponent), (392, Some(0)));
+    assert_eq!(transaction.range, TransactionRange::HighValue);
+}
+
+#[test]
+fn the_terminals_limit_demands_cdcvm() {
+    let mut talk = Conversation::new(Plan::Decline { see_phone: true });
+    talk.advance(Stage::Selected);
+    talk.expect_ok("80A80000 0D 83 0B 4480000000000000 0826 22 00");
+    ask(&mut talk, 0x90, CDOL1_DATA);
+    let request = &talk.hooks.requests[0];
+    assert!(request.terminal_demands_cdcvm);
+    assert_eq!(request.transaction.range, TransactionRange::HighValue);
+}
+
+#[test]
+fn a_card_without_a_key_answers_a_cda_request_unsigned() {
+    let mut profile = test_card::profile();
+    profile.applications[0].icc_key = None;
+    profile.applications[0].aip = hex("1880");
+    let mut talk = Conversation::new(Plan::Approve);
+    talk.hooks.card = Some(Arc::new(Card::compile(&profile).unwrap()));
+    talk.advance(Stage::Initiated);
+    let answer = ask(&mut talk, 0x90, CDOL1_DATA);
+    assert_eq!(tags(&answer), [0x9F27, 0x9F36, 0x9F26, 0x9F10]);
+    assert_eq!(answer[3].1[2..8], hex("A00000020000"));
+}
+
+#[test]
+fn nothing_of_the_card_is_printed() {
+    let card = test_card::card();
+    assert_eq!(format!("{card:?}"), "Card(1 applications, redacted)");
+    assert_eq!(card.last_four(), "0010");
+    assert_eq!(card.rules().issuer_country, 826);
+}
+
+#[test]
+fn a_card_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Card>();
+    shared::<CardApplication>();
+}

@@ -1,0 +1,237 @@
+//! Single-use credentials: stock, burn, usage.
+//!
+//! A burn takes the lowest counter and nothing else; the rollback guard leans on that (see
+//! `anchor.rs`). Spending deletes the row, so a spent credential has no key to be found.
+
+use rusqlite::params;
+
+use super::error::StoreError;
+use super::records::{Stock, UserKey};
+use super::seal::Place;
+use super::tx::Tx;
+use crate::card::hooks::BurntCredential;
+use crate::error::WalletError;
+use crate::secret::Secret;
+use crate::token_service::operations::{UsageEntry, UsageOutcome, WireCredential};
+
+/// What is at the front of the stock.
+pub(super) enum Front {
+    /// Nothing is left.
+    Empty,
+    /// Expired, damaged, or at or below the highest burnt counter: must be discarded first.
+    Unusable,
+    /// Spent in this transaction; free to leave once it has committed.
+    Burnt(BurntCredential),
+}
+
+struct Row {
+    atc: u16,
+    expires_at_ms: i64,
+    sealed: Vec<u8>,
+}
+
+impl Tx<'_> {
+    /// Adds credentials to the user's token and returns how many. Guarded writes only.
+    ///
+    /// One whose counter is not above the highest burnt one can never be used; it is reported as
+    /// discarded instead.
+    ///
+    /// # Errors
+    /// [`WalletError::Protocol`] for a counter that is there twice, [`WalletError::NoToken`],
+    /// [`WalletError::KeyStore`] without the key; those of the store. Nothing is stored then.
+    pub fn add_credentials(&self, user: UserKey, credentials: &[WireCredential]) -> Result<u32, WalletError> {
+        self.require_guard()?;
+        let reference = self.reference(user)?.ok_or(StoreError::NoToken)?;
+        let highest_burnt = self.highest_burnt(&reference)?;
+        let mut added = 0;
+        let mut seen = std::collections::BTreeSet::new();
+        for credential in credentials {
+            if !seen.insert(credential.atc) || self.has_counter(user, &reference, credential.atc)? {
+                return Err(StoreError::DuplicateCounter.into());
+            }
+            if Some(credential.atc) <= highest_burnt {
+                self.note_usage(user, &reference, credential.atc, UsageOutcome::Discarded)?;
+                continue;
+            }
+            let sealed = self.seal(place(&row_name(&reference, credential.atc)), credential.session_key.expose())?;
+            let sql = "INSERT INTO credential (user, atc, expires_at_ms, session_key) VALUES (?1, ?2, ?3, ?4)";
+            self.execute(sql, params![user.0, credential.atc, credential.expires_at_ms, sealed])?;
+            added += 1;
+        }
+        Ok(added)
+    }
+
+    /// What can be burnt at `service_now_ms`. Needs no key.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn stock(&self, user: UserKey, service_now_ms: i64) -> Result<Stock, WalletError> {
+        let sql = "SELECT count(*), min(expires_at_ms) FROM credential WHERE user = ?1 AND expires_at_ms > ?2";
+        let stock = self.first(sql, params![user.0, service_now_ms], |row| {
+            Ok(Stock { usable: row.get(0)?, next_expiry_ms: row.get(1)? })
+        })?;
+        Ok(stock.unwrap_or_default())
+    }
+
+    /// Is there anything for `discard_expired` to do?
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn has_expired(&self, user: UserKey, service_now_ms: i64) -> Result<bool, WalletError> {
+        let sql = "SELECT 1 FROM credential WHERE user = ?1 AND expires_at_ms <= ?2";
+        Ok(self.first(sql, params![user.0, service_now_ms], |_| Ok(()))?.is_some())
+    }
+
+    /// Discards what has expired and returns how many. Guarded writes only.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn discard_expired(&self, user: UserKey, service_now_ms: i64) -> Result<u32, WalletError> {
+        self.require_guard()?;
+        let Some(reference) = self.reference(user)? else { return Ok(0) };
+        let sql = "DELETE FROM credential WHERE user = ?1 AND expires_at_ms <= ?2 RETURNING atc";
+        let expired = self.all(sql, params![user.0, service_now_ms], |row| row.get::<_, u16>(0))?;
+        for &atc in &expired {
+            self.note_usage(user, &reference, atc, UsageOutcome::Discarded)?;
+        }
+        Ok(u32::try_from(expired.len()).unwrap_or(u32::MAX))
+    }
+
+    /// What the service has not heard of yet, by token; also of tokens that are gone.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn unreported_usage(&self, user: UserKey) -> Result<Vec<(String, Vec<UsageEntry>)>, WalletError> {
+        let sql = "SELECT reference, atc, outcome FROM usage WHERE user = ?1 ORDER BY reference, atc";
+        let rows = self.all(sql, params![user.0], |row| {
+            let outcome = if row.get::<_, i64>(2)? == 1 { UsageOutcome::Used } else { UsageOutcome::Discarded };
+            Ok((row.get::<_, String>(0)?, UsageEntry { atc: row.get(1)?, outcome }))
+        })?;
+        let mut tokens: Vec<(String, Vec<UsageEntry>)> = Vec::new();
+        for (reference, entry) in rows {
+            match tokens.last_mut() {
+                Some((last, entries)) if *last == reference => entries.push(entry),
+                _ => tokens.push((reference, vec![entry])),
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// The service has acknowledged these.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn usage_reported(&self, token_reference: &str, atcs: &[u16]) -> Result<(), WalletError> {
+        for &atc in atcs {
+            let sql = "DELETE FROM usage WHERE reference = ?1 AND atc = ?2";
+            self.execute(sql, params![token_reference, atc])?;
+        }
+        Ok(())
+    }
+
+    /// Burns the credential at the front of the stock, if it is usable.
+    pub(super) fn burn_front(&self, user: UserKey, service_now_ms: i64) -> Result<Front, StoreError> {
+        self.require_guard()?;
+        self.sealer()?;
+        let Some(reference) = self.reference(user)? else { return Ok(Front::Empty) };
+        let Some(row) = self.front(user)? else { return Ok(Front::Empty) };
+        if self.is_spent_or_expired(&row, &reference, service_now_ms)? {
+            return Ok(Front::Unusable);
+        }
+        let Some(session_key) = self.session_key(&row, &reference) else { return Ok(Front::Unusable) };
+        self.spend(user, &reference, row.atc, UsageOutcome::Used)?;
+        Ok(Front::Burnt(BurntCredential { atc: row.atc, session_key }))
+    }
+
+    /// Discards from the front until a usable one is there.
+    pub(super) fn discard_unusable_front(&self, user: UserKey, service_now_ms: i64) -> Result<(), StoreError> {
+        self.require_guard()?;
+        let Some(reference) = self.reference(user)? else { return Ok(()) };
+        while let Some(row) = self.front(user)? {
+            let usable = !self.is_spent_or_expired(&row, &reference, service_now_ms)?
+                && self.session_key(&row, &reference).is_some();
+            if usable {
+                break;
+            }
+            self.delete_credential(user, row.atc)?;
+            self.note_usage(user, &reference, row.atc, UsageOutcome::Discarded)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up the credential that a lost commit could have burnt.
+    pub(super) fn give_up_front(&self, user: UserKey) -> Result<(), StoreError> {
+        self.require_guard()?;
+        let Some(reference) = self.reference(user)? else { return Ok(()) };
+        match self.front(user)? {
+            Some(row) => self.spend(user, &reference, row.atc, UsageOutcome::Discarded),
+            None => Ok(()),
+        }
+    }
+
+    fn front(&self, user: UserKey) -> Result<Option<Row>, StoreError> {
+        let sql = "SELECT atc, expires_at_ms, session_key FROM credential WHERE user = ?1 ORDER BY atc LIMIT 1";
+        self.first(sql, params![user.0], |row| {
+            Ok(Row { atc: row.get(0)?, expires_at_ms: row.get(1)?, sealed: row.get(2)? })
+        })
+    }
+
+    fn is_spent_or_expired(&self, row: &Row, reference: &str, service_now_ms: i64) -> Result<bool, StoreError> {
+        Ok(row.expires_at_ms <= service_now_ms || Some(row.atc) <= self.highest_burnt(reference)?)
+    }
+
+    /// `None` if the bytes were changed or moved.
+    fn session_key(&self, row: &Row, reference: &str) -> Option<Secret<16>> {
+        let plain = self.open(place(&row_name(reference, row.atc)), &row.sealed).ok()?;
+        Secret::from_slice(&plain)
+    }
+
+    /// Deletes the credential with its key, notes what became of it, and raises the highest burnt
+    /// counter.
+    fn spend(&self, user: UserKey, reference: &str, atc: u16, outcome: UsageOutcome) -> Result<(), StoreError> {
+        self.delete_credential(user, atc)?;
+        self.note_usage(user, reference, atc, outcome)?;
+        let sql = "INSERT INTO counter (reference, highest_burnt_atc, spent) VALUES (?1, ?2, 1) \
+                   ON CONFLICT (reference) DO UPDATE \
+                   SET highest_burnt_atc = max(highest_burnt_atc, excluded.highest_burnt_atc), spent = spent + 1";
+        self.execute(sql, params![reference, atc])?;
+        self.execute("UPDATE store SET spent = spent + 1", [])?;
+        Ok(())
+    }
+
+    fn delete_credential(&self, user: UserKey, atc: u16) -> Result<(), StoreError> {
+        match self.execute("DELETE FROM credential WHERE user = ?1 AND atc = ?2", params![user.0, atc])? {
+            1 => Ok(()),
+            _ => Err(StoreError::Bug("credential_row")),
+        }
+    }
+
+    fn note_usage(&self, user: UserKey, reference: &str, atc: u16, outcome: UsageOutcome) -> Result<(), StoreError> {
+        let outcome = match outcome {
+            UsageOutcome::Used => 1,
+            UsageOutcome::Discarded => 2,
+        };
+        let sql = "INSERT INTO usage (reference, atc, user, outcome) VALUES (?1, ?2, ?3, ?4)";
+        self.execute(sql, params![reference, atc, user.0, outcome])?;
+        Ok(())
+    }
+
+    fn highest_burnt(&self, reference: &str) -> Result<Option<u16>, StoreError> {
+        let sql = "SELECT highest_burnt_atc FROM counter WHERE reference = ?1";
+        self.first(sql, params![reference], |row| row.get(0))
+    }
+
+    fn has_counter(&self, user: UserKey, reference: &str, atc: u16) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 WHERE EXISTS (SELECT 1 FROM credential WHERE user = ?1 AND atc = ?3) \
+                   OR EXISTS (SELECT 1 FROM usage WHERE reference = ?2 AND atc = ?3)";
+        Ok(self.first(sql, params![user.0, reference, atc], |_| Ok(()))?.is_some())
+    }
+}
+
+fn row_name(reference: &str, atc: u16) -> String {
+    format!("{reference}/{atc}")
+}
+
+fn place(row: &str) -> Place<'_> {
+    Place { table: "credential", row, column: "session_key" }
+}
