@@ -1,3 +1,14 @@
-//! The servers and the terminal around a wallet, on one laptop.
+//! The servers, the phone and the terminal around a wallet, on one laptop.
+//!
+//! One folder is one room: `token_service` is what the wallet talks to, `relay` is the way there
+//! (the app's proxy, the payment provider's server, the gateway), `issuer` makes cards and judges
+//! cryptograms, `pos` is the terminal, `control` lets tests in any language steer the servers,
+//! `device` is a simulated phone, and `servers` starts everything on loopback.
 
+pub mod control;
+pub mod device;
+pub mod issuer;
+pub mod pos;
+pub mod relay;
+pub mod servers;
 pub mod token_service;

@@ -52,10 +52,10 @@ impl Replenishing {
         let outcome = fetch(context, user, &token, request).await;
         self.remember(context, &outcome);
         track(context, &outcome);
-        if outcome.is_ok() {
-            if let Err(error) = report_usage(context, user).await {
-                tracing::info!(code = error.code(), "usage report postponed");
-            }
+        if outcome.is_ok()
+            && let Err(error) = report_usage(context, user).await
+        {
+            tracing::info!(code = error.code(), "usage report postponed");
         }
         outcome
     }

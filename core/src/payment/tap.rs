@@ -10,6 +10,7 @@ use super::{TapFailure, TapId, TransactionInformation};
 use crate::card::Card;
 use crate::card::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
 use crate::context::Context;
+use crate::error::WalletError;
 use crate::host::{DeviceState, HostError, Pending};
 use crate::storage::{ArmTicket, UserKey};
 
@@ -128,9 +129,7 @@ impl Hooks<'_> {
             card: &tap.card,
         };
         let cdcvm_done = rules.decide(request, device)?;
-        // The permit may have taken a while; a lock that came meanwhile must win.
-        let payable = self.taps.pre_check(self.context)?;
-        let ticket = tap.ticket.take().filter(|_| payable.user == tap.user).ok_or(TapFailure::TokenUnavailable)?;
+        let ticket = tap.ticket.take().ok_or(TapFailure::TokenUnavailable)?;
         let now_ms = self.context.service.service_now_ms();
         match self.context.store.burn_next(tap.user, now_ms, ticket) {
             Ok(Some(credential)) => {
@@ -138,6 +137,8 @@ impl Hooks<'_> {
                 Ok((credential, cdcvm_done, reference))
             }
             Ok(None) => Err(TapFailure::InsufficientCredentials),
+            // A lock or a logout came between the permit and the burn.
+            Err(WalletError::TokenUnavailable { .. }) => Err(TapFailure::TokenUnavailable),
             Err(error) => {
                 tracing::warn!(code = error.code(), "burn refused");
                 Err(TapFailure::StorageUnusable)

@@ -232,10 +232,11 @@ impl Taps {
     /// The compiled card, made again only when another token is in force.
     fn card(&self, context: &Context, user: UserKey, reference: String) -> Result<Arc<Card>> {
         let mut cached = self.card.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cached) = cached.as_ref() {
-            if cached.user == user && cached.reference == reference {
-                return Ok(Arc::clone(&cached.card));
-            }
+        if let Some(cached) = cached.as_ref()
+            && cached.user == user
+            && cached.reference == reference
+        {
+            return Ok(Arc::clone(&cached.card));
         }
         let profile = context.store.read(|tx| tx.profile(user))?.ok_or(WalletError::NoToken)?;
         let card = Card::compile(&profile).map_err(|_| WalletError::Bug { code: "stored_profile_does_not_compile" })?;

@@ -18,6 +18,8 @@ use crate::token_service::operations::{UsageEntry, UsageOutcome, WireCredential}
 pub(super) enum Front {
     /// Nothing is left.
     Empty,
+    /// Locked, disconnected or not active since the tap began.
+    Forbidden,
     /// Expired, damaged, or at or below the highest burnt counter: must be discarded first.
     Unusable,
     /// Spent in this transaction; free to leave once it has committed.
@@ -133,6 +135,9 @@ impl Tx<'_> {
     pub(super) fn burn_front(&self, user: UserKey, service_now_ms: i64) -> Result<Front, StoreError> {
         self.require_guard()?;
         self.sealer()?;
+        if !self.is_payable(user)? {
+            return Ok(Front::Forbidden);
+        }
         let Some(reference) = self.reference(user)? else { return Ok(Front::Empty) };
         let Some(row) = self.front(user)? else { return Ok(Front::Empty) };
         if self.is_spent_or_expired(&row, &reference, service_now_ms)? {

@@ -4,7 +4,7 @@ use std::io;
 
 use rusqlite::ErrorCode;
 
-use crate::error::{KeyStoreProblem, WalletError};
+use crate::error::{KeyStoreProblem, TokenProblem, WalletError};
 use crate::host::KeyStoreError;
 
 /// How the store failed, exactly.
@@ -37,6 +37,9 @@ pub(crate) enum StoreError {
     /// The token of a change is not there.
     #[error("no token")]
     NoToken,
+    /// The token of a burn is locked, not active, or not the connected user's.
+    #[error("not payable")]
+    NotPayable,
     /// The service sent a counter twice.
     #[error("the service sent a counter twice")]
     DuplicateCounter,
@@ -55,6 +58,7 @@ impl From<StoreError> for WalletError {
             StoreError::TooNew { found, known } => Self::StoreTooNew { found, known },
             StoreError::RolledBack => Self::StoreRolledBack,
             StoreError::KeyStore(reason) => Self::KeyStore { reason },
+            StoreError::NotPayable => Self::TokenUnavailable { reason: TokenProblem::OutcomeUnknown },
             StoreError::Closed => Self::ShutDown,
             StoreError::NoToken => Self::NoToken,
             StoreError::DuplicateCounter => Self::Protocol { reason: "a credential counter was sent twice" },

@@ -265,10 +265,10 @@ impl Turn<'_> {
 
     /// Replaces the host's anchor, unless it is known to be there.
     pub(super) fn set(&self, value: AnchorValue) -> Result<(), StoreError> {
-        if let Err(error) = self.land() {
-            if self.guard.lock().flight.is_some() {
-                return Err(error);
-            }
+        if let Err(error) = self.land()
+            && self.guard.lock().flight.is_some()
+        {
+            return Err(error);
         }
         if self.guard.lock().known == Some(value) {
             return Ok(());

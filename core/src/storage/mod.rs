@@ -234,8 +234,9 @@ impl Store {
     /// A kill costs at most the one credential that this call would have returned.
     ///
     /// # Errors
-    /// [`WalletError::StoreRolledBack`], [`WalletError::KeyStore`], those of the store. Nothing was
-    /// burnt then, and no cryptogram may leave.
+    /// [`WalletError::TokenUnavailable`] if the token is not active, is suspended, or its user is not
+    /// connected; [`WalletError::StoreRolledBack`], [`WalletError::KeyStore`], those of the store.
+    /// Nothing was burnt then, and no cryptogram may leave.
     pub fn burn_next(
         &self,
         user: UserKey,
@@ -310,6 +311,7 @@ impl Store {
             match front {
                 Some(Front::Burnt(credential)) => return burn.map(|()| Some(credential)),
                 Some(Front::Empty) => return Ok(None),
+                Some(Front::Forbidden) => return Err(StoreError::NotPayable.into()),
                 Some(Front::Unusable) => {
                     self.commit_guarded(turn, generation, |tx| Ok(tx.discard_unusable_front(user, service_now_ms)?))?;
                 }
@@ -371,10 +373,10 @@ impl Store {
     }
 
     fn checkpoint_if_due(&self) {
-        if self.commits().saturating_sub(self.checkpointed.load(Ordering::Relaxed)) >= COMMITS_PER_CHECKPOINT {
-            if let Err(error) = self.checkpoint() {
-                tracing::warn!(%error, "the log was not moved into the database");
-            }
+        if self.commits().saturating_sub(self.checkpointed.load(Ordering::Relaxed)) >= COMMITS_PER_CHECKPOINT
+            && let Err(error) = self.checkpoint()
+        {
+            tracing::warn!(%error, "the log was not moved into the database");
         }
     }
 

@@ -127,6 +127,23 @@ impl Tx<'_> {
         Ok(self.execute("DELETE FROM token WHERE user = ?1", params![user.0])? > 0)
     }
 
+    /// Wipes the credentials' keys; card and token stay. Guarded writes only.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn wipe_credentials(&self, user: UserKey) -> Result<(), WalletError> {
+        self.require_guard()?;
+        self.execute("DELETE FROM credential WHERE user = ?1", params![user.0])?;
+        Ok(())
+    }
+
+    /// Can the token be paid with? A lock counts from its first commit on.
+    pub(super) fn is_payable(&self, user: UserKey) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM token JOIN store ON store.connected = token.user WHERE token.user = ?1 \
+                   AND phase = ?2 AND suspended_by = 0 AND pending_kind IS NULL";
+        Ok(self.first(sql, params![user.0, TokenPhase::Active.number()], |_| Ok(()))?.is_some())
+    }
+
     /// The token's reference alone.
     pub(super) fn reference(&self, user: UserKey) -> Result<Option<String>, StoreError> {
         let sql = "SELECT reference FROM token WHERE user = ?1";

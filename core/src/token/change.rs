@@ -28,7 +28,7 @@ pub(crate) fn begin_change(context: &Context, user: &User, kind: ChangeKind) -> 
 /// leaves the change pending and the token closed until this is called again.
 pub(crate) async fn resume_change(context: &Context, user: &User) -> Result<Vec<Suspender>> {
     let Some(token) = context.store.read(|tx| tx.token(user.key))? else { return Ok(Vec::new()) };
-    let Some(pending) = token.pending.clone() else { return Ok(token.suspended_by.into_iter().collect()) };
+    let Some(pending) = token.pending else { return Ok(token.suspended_by.into_iter().collect()) };
     let token_reference = token.reference.clone();
     let operation = match pending.kind {
         ChangeKind::Lock => Operation::Lock { token_reference },

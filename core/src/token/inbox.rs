@@ -51,10 +51,10 @@ fn apply_once(context: &Context, user: &User, message: &Message) -> Result<bool>
     if context.store.read(|tx| tx.message_applied(&message.id))? {
         return Ok(false);
     }
-    if let MessageContent::Config { config } = &message.content {
-        if let Err(WalletError::InvalidInput { field, .. }) = token::take_config(context, config.clone()) {
-            tracing::warn!(field, "remote configuration refused");
-        }
+    if let MessageContent::Config { config } = &message.content
+        && let Err(WalletError::InvalidInput { field, .. }) = token::take_config(context, config.clone())
+    {
+        tracing::warn!(field, "remote configuration refused");
     }
     context.store.write_guarded(|tx| {
         apply(tx, user, &message.content)?;

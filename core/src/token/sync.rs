@@ -13,19 +13,19 @@ pub(crate) const CONFIG_SETTING: &str = "remote_config";
 
 /// Finishes a pending change, then takes over the service's state and configuration.
 pub(crate) async fn sync(context: &Context, user: &User) -> Result<()> {
-    if let Err(error) = resume_change(context, user).await {
-        if !matches!(error, WalletError::Service { .. }) {
-            return Err(error);
-        }
+    if let Err(error) = resume_change(context, user).await
+        && !matches!(error, WalletError::Service { .. })
+    {
+        return Err(error);
     }
     let Answer::State { token, config } = context.query(user, &Operation::TokenState {}).await? else {
         return Err(unexpected_answer());
     };
     take_state(context, user, &token)?;
-    if let Some(config) = config {
-        if let Err(WalletError::InvalidInput { field, .. }) = take_config(context, config) {
-            tracing::warn!(field, "remote configuration refused");
-        }
+    if let Some(config) = config
+        && let Err(WalletError::InvalidInput { field, .. }) = take_config(context, config)
+    {
+        tracing::warn!(field, "remote configuration refused");
     }
     Ok(())
 }

@@ -98,10 +98,10 @@ impl Inner {
         let unreported = self.context.store.read(|tx| tx.unreported_usage(user.key)).unwrap_or_default();
         let unreported: usize = unreported.iter().map(|(_, entries)| entries.len()).sum();
         // A single spent credential waits for company; the next replenishment carries it.
-        if unreported >= threshold as usize {
-            if let Err(error) = report_usage(&self.context, user).await {
-                tracing::info!(code = error.code(), "usage report postponed");
-            }
+        if unreported >= threshold as usize
+            && let Err(error) = report_usage(&self.context, user).await
+        {
+            tracing::info!(code = error.code(), "usage report postponed");
         }
     }
 

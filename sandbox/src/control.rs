@@ -1,0 +1,269 @@
+//! The control API: steers the sandbox from a test in any language.
+//!
+//! JSON over HTTP on a port of its own. Every route answers 200 with JSON; a problem is
+//! `{"error":"…"}` with 400, 404 or 500. `docs/sandbox.md` shows each as a `curl` line.
+//!
+//! | route | body | does |
+//! |---|---|---|
+//! | `GET /control/state` | | everything: tokens, stock, usage, applications, messages, requests seen |
+//! | `GET`, `PUT /control/policy` | [`Policy`] | how the service behaves; a missing field is the default |
+//! | `POST /control/refusals` | [`ScheduledRefusal`] | refuses the next requests of an operation |
+//! | `GET`, `POST`, `DELETE /control/faults` | [`FaultRule`] | faults at the relay |
+//! | `GET`, `PUT /control/clock` | `{"offset_ms":n}` | the service's clock against the machine's |
+//! | `POST /control/clock/advance` | `{"ms":n}` | moves the service's clock |
+//! | `POST /control/users/{user}/decide` | [`Decision`] | decides the application that waits |
+//! | `POST /control/users/{user}/messages` | [`MessageContent`] | a message for each of the user's devices |
+//! | `POST /control/tokens/{token}/suspend`, `…/resume` | `{"by":"issuer"}` | in a party's name, with a message |
+//! | `POST /control/tokens/{token}/delete` | | deletes, with a message |
+//! | `POST /control/tokens/{token}/replenish` | | asks the wallet to check its stock |
+//! | `POST /control/tokens/{token}/profile` | a profile, or `null` | sends a new profile; `null`: the issuer's |
+//! | `GET /control/tokens/{token}/credentials` | | every credential and its outcome |
+//! | `POST /control/config` | `RemoteConfig` | becomes the configuration and goes to every wallet |
+//! | `POST /control/keys/rotate` | | a new service key; twice makes the first one unknown |
+//! | `POST /control/reset` | | forgets everything but keys, logins and the issuer's ledger |
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use nfcwallet_core::card::profile::Profile;
+use nfcwallet_core::token::Suspender;
+use nfcwallet_core::token_service::operations::{Decision, MessageContent};
+use nfcwallet_core::wallet::RemoteConfig;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::relay::{FaultRule, Faults, MppServer};
+use crate::token_service::{AdminError, CredentialView, Policy, ScheduledRefusal, ServiceEndpoint, TokenService};
+
+/// What the control API steers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Control {
+    /// The service.
+    pub service: Arc<TokenService>,
+    /// Its keys.
+    pub endpoint: Arc<ServiceEndpoint>,
+    /// The faults at the relay.
+    pub faults: Arc<Faults>,
+    /// The relay.
+    pub mpp: MppServer,
+}
+
+impl Control {
+    /// The routes of the module's page.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/control/state", get(state))
+            .route("/control/policy", get(policy).put(set_policy))
+            .route("/control/refusals", post(schedule_refusal))
+            .route("/control/faults", get(faults).post(add_fault).delete(clear_faults))
+            .route("/control/clock", get(clock).put(set_clock))
+            .route("/control/clock/advance", post(advance_clock))
+            .route("/control/users/{user}/decide", post(decide))
+            .route("/control/users/{user}/messages", post(push_message))
+            .route("/control/tokens/{token}/suspend", post(suspend))
+            .route("/control/tokens/{token}/resume", post(resume))
+            .route("/control/tokens/{token}/delete", post(delete_token))
+            .route("/control/tokens/{token}/replenish", post(push_replenish))
+            .route("/control/tokens/{token}/profile", post(push_profile))
+            .route("/control/tokens/{token}/credentials", get(credentials))
+            .route("/control/config", post(push_config))
+            .route("/control/keys/rotate", post(rotate_keys))
+            .route("/control/reset", post(reset))
+            .with_state(self)
+    }
+
+    /// The service blocks (its database, the issuer's keys), so it is asked on a worker thread.
+    async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&TokenService) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let service = Arc::clone(&self.service);
+        let asked = tokio::task::spawn_blocking(move || ask(&service)).await;
+        asked.unwrap_or_else(|_| Err(AdminError::Failed("it panicked".to_owned())))
+    }
+
+    async fn tell(
+        &self,
+        tell: impl FnOnce(&TokenService) -> Result<(), AdminError> + Send + 'static,
+    ) -> Result<Json<Value>, AdminError> {
+        self.ask(tell).await.map(|()| done())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct By {
+    by: Suspender,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Offset {
+    offset_ms: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    ms: i64,
+}
+
+impl IntoResponse for AdminError {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::UnknownToken | Self::NoApplication | Self::NoDevice => StatusCode::NOT_FOUND,
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(json!({ "error": self.to_string() }))).into_response()
+    }
+}
+
+/// A JSON body whose faults are answered like every other problem here.
+struct Content<T>(T);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for Content<T> {
+    type Rejection = AdminError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, AdminError> {
+        let Json(content) =
+            Json::from_request(request, state).await.map_err(|fault| AdminError::Invalid(fault.body_text()))?;
+        Ok(Self(content))
+    }
+}
+
+fn done() -> Json<Value> {
+    Json(json!({ "done": true }))
+}
+
+async fn state(State(control): State<Control>) -> Result<Json<Value>, AdminError> {
+    let service = control.ask(TokenService::state).await?;
+    Ok(Json(json!({
+        "service": service,
+        "relay": { "requests": control.mpp.seen(), "faults": control.faults.pending() },
+        "policy": control.service.policy(),
+        "clock_offset_ms": control.service.clock().offset_ms(),
+        "current_kid": control.endpoint.current_kid(),
+        "trust_key": hex::encode(control.endpoint.trust_key()),
+    })))
+}
+
+async fn policy(State(control): State<Control>) -> Json<Policy> {
+    Json(control.service.policy())
+}
+
+async fn set_policy(State(control): State<Control>, Content(policy): Content<Policy>) -> Json<Policy> {
+    control.service.set_policy(policy.clone());
+    Json(policy)
+}
+
+async fn schedule_refusal(State(control): State<Control>, Content(refusal): Content<ScheduledRefusal>) -> Json<Value> {
+    control.service.schedule_refusal(refusal);
+    done()
+}
+
+async fn faults(State(control): State<Control>) -> Json<Vec<FaultRule>> {
+    Json(control.faults.pending())
+}
+
+async fn add_fault(State(control): State<Control>, Content(rule): Content<FaultRule>) -> Json<Vec<FaultRule>> {
+    control.faults.add(rule);
+    Json(control.faults.pending())
+}
+
+async fn clear_faults(State(control): State<Control>) -> Json<Value> {
+    control.faults.clear();
+    done()
+}
+
+async fn clock(State(control): State<Control>) -> Json<Value> {
+    let clock = control.service.clock();
+    Json(json!({ "offset_ms": clock.offset_ms(), "now_ms": clock.now_ms() }))
+}
+
+async fn set_clock(State(control): State<Control>, Content(offset): Content<Offset>) -> Json<Value> {
+    control.service.clock().set_offset_ms(offset.offset_ms);
+    clock(State(control)).await
+}
+
+async fn advance_clock(State(control): State<Control>, Content(step): Content<Step>) -> Json<Value> {
+    control.service.clock().advance_ms(step.ms);
+    clock(State(control)).await
+}
+
+async fn decide(
+    State(control): State<Control>,
+    Path(user): Path<String>,
+    Content(decision): Content<Decision>,
+) -> Result<Json<Value>, AdminError> {
+    control.tell(move |service| service.decide(&user, &decision)).await
+}
+
+async fn push_message(
+    State(control): State<Control>,
+    Path(user): Path<String>,
+    Content(content): Content<MessageContent>,
+) -> Result<Json<Value>, AdminError> {
+    control.tell(move |service| service.push_message(&user, &content)).await
+}
+
+async fn suspend(
+    State(control): State<Control>,
+    Path(token): Path<String>,
+    Content(party): Content<By>,
+) -> Result<Json<Value>, AdminError> {
+    control.tell(move |service| service.suspend(&token, party.by)).await
+}
+
+async fn resume(
+    State(control): State<Control>,
+    Path(token): Path<String>,
+    Content(party): Content<By>,
+) -> Result<Json<Value>, AdminError> {
+    control.tell(move |service| service.resume(&token, party.by)).await
+}
+
+async fn delete_token(State(control): State<Control>, Path(token): Path<String>) -> Result<Json<Value>, AdminError> {
+    control.tell(move |service| service.delete_token(&token)).await
+}
+
+async fn push_replenish(State(control): State<Control>, Path(token): Path<String>) -> Result<Json<Value>, AdminError> {
+    control.tell(move |service| service.push_replenish(&token)).await
+}
+
+async fn push_profile(
+    State(control): State<Control>,
+    Path(token): Path<String>,
+    Content(profile): Content<Option<Profile>>,
+) -> Result<Json<Value>, AdminError> {
+    control.tell(move |service| service.push_profile(&token, profile)).await
+}
+
+async fn credentials(
+    State(control): State<Control>,
+    Path(token): Path<String>,
+) -> Result<Json<Vec<CredentialView>>, AdminError> {
+    control.ask(move |service| service.credentials(&token)).await.map(Json)
+}
+
+async fn push_config(
+    State(control): State<Control>,
+    Content(config): Content<RemoteConfig>,
+) -> Result<Json<Value>, AdminError> {
+    control.tell(move |service| service.push_config(config)).await
+}
+
+async fn rotate_keys(State(control): State<Control>) -> Json<Value> {
+    control.endpoint.rotate_keys();
+    Json(json!({ "current_kid": control.endpoint.current_kid() }))
+}
+
+async fn reset(State(control): State<Control>) -> Result<Json<Value>, AdminError> {
+    control.faults.clear();
+    control.mpp.reset();
+    control.tell(|service| service.reset().map_err(|error| AdminError::Failed(error.to_string()))).await
+}
