@@ -59,7 +59,7 @@ fn install_openssl(root: &Path) -> Result<()> {
         bail!("pkg-config finds no openssl; {by_hand}");
     }
     println!("pkg-config finds no openssl: installing libssl-dev and pkg-config");
-    let install = Cmd::new("apt-get", "install --yes --no-install-recommends libssl-dev pkg-config")
+    let install = Cmd::new("apt-get", "install --yes --no-upgrade --no-install-recommends libssl-dev pkg-config")
         .env("DEBIAN_FRONTEND", "noninteractive");
     // The package lists of a fresh machine are empty or old.
     let installed = Cmd::new("apt-get", "update --quiet").run(root)? && install.run(root)?;

@@ -60,9 +60,9 @@ impl Step {
     fn command(self) -> Option<Cmd> {
         let command = match self {
             Self::Fmt => Cmd::cargo("fmt --all --check"),
-            Self::Clippy => Cmd::cargo("clippy --workspace --all-targets --quiet -- -D warnings"),
+            Self::Clippy => Cmd::cargo("clippy --workspace --all-targets -- -D warnings"),
             Self::Tests => Cmd::cargo("test --workspace"),
-            Self::Rustdoc => Cmd::cargo("doc --workspace --no-deps --quiet").env("RUSTDOCFLAGS", "-D warnings"),
+            Self::Rustdoc => Cmd::cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"),
             Self::Demo => demo(""),
             Self::DemoSilent => demo("--silent"),
             Self::Layers | Self::Files | Self::Dependencies | Self::Glossary | Self::Deny | Self::Advisories => {
@@ -93,7 +93,7 @@ impl Step {
 }
 
 fn demo(mode: &str) -> Cmd {
-    Cmd::cargo("run --release --quiet --package nfcwallet-sandbox -- demo").args(mode).args("--json")
+    Cmd::cargo("run --release --package nfcwallet-sandbox -- demo").args(mode).args("--json")
 }
 
 fn tests(command: &Cmd, root: &Path) -> Result<Outcome> {
@@ -181,7 +181,7 @@ mod tests {
     fn a_step_that_is_a_command_is_repeated_by_that_command() {
         assert_eq!(
             Step::DemoSilent.command().map(|command| command.to_string()).as_deref(),
-            Some("cargo run --release --quiet --package nfcwallet-sandbox -- demo --silent --json")
+            Some("cargo run --release --package nfcwallet-sandbox -- demo --silent --json")
         );
     }
 }
