@@ -1,8 +1,9 @@
 //! The card's RSA key and the raw private operation behind CDA.
 
 use std::convert::Infallible;
+use std::sync::{Mutex, PoisonError};
 
-use rsa::hazmat::rsa_decrypt_and_check;
+use rsa::hazmat::{rsa_decrypt, rsa_encrypt};
 use rsa::rand_core::{TryCryptoRng, TryRng};
 use rsa::traits::PublicKeyParts;
 use rsa::{BoxedUint, RsaPrivateKey};
@@ -14,17 +15,40 @@ use super::profile::IccKeyParts;
 /// An RSA private key, parsed and tried once.
 ///
 /// * Timing: the exponentiations of the `rsa` crate take the same time for all exponents and bases
-///   of one size, and the base is blinded with a fresh random number besides.
+///   of one size, and the base is blinded besides. The blinding pair is squared after each use and
+///   drawn anew after [`BLINDING_USES`], because the inversion in a new one costs a third of a
+///   signature.
 /// * Faults: the result is raised to the public exponent and compared with the input before it
 ///   leaves. A faulty half of a CRT signature would give the factors away (Boneh, DeMillo, Lipton).
 pub(super) struct IccKey {
     key: RsaPrivateKey,
     len: usize,
+    blinding: Mutex<Option<Blinding>>,
+}
+
+/// As OpenSSL has it.
+const BLINDING_USES: u32 = 32;
+
+/// r to the public exponent, and the inverse of r.
+#[derive(Clone)]
+struct Blinding {
+    factor: BoxedUint,
+    inverse: BoxedUint,
+    uses: u32,
 }
 
 impl IccKey {
     /// Reads and tries a key.
     pub(super) fn parse(parts: &IccKeyParts) -> Result<Self, IccKeyError> {
+        let trial = Self::read(parts)?;
+        // Catches a composite "prime", which all checks of `read` let pass.
+        trial.apply(&mut vec![0x6A; trial.len], &Zeroizing::new([0x6A; 32])).map_err(|_| IccKeyError::Primes)?;
+        // The trial's blinding was no secret.
+        Ok(Self { blinding: Mutex::new(None), ..trial })
+    }
+
+    /// Reads a key whose parts belong together.
+    pub(super) fn read(parts: &IccKeyParts) -> Result<Self, IccKeyError> {
         let len = parts.modulus.len();
         // The top bit must be set: a block starts with 6A and has to be smaller than the modulus.
         if parts.modulus.first().is_none_or(|byte| *byte < 0x80) {
@@ -41,11 +65,7 @@ impl IccKey {
         if *key.n_bytes() != *parts.modulus {
             return Err(IccKeyError::Mismatch);
         }
-        let key = Self { key, len };
-        // Catches a composite "prime", which all checks above let pass.
-        let mut trial = vec![0x6A; len];
-        key.apply(&mut trial, &Zeroizing::new([0x6A; 32])).map_err(|_| IccKeyError::Primes)?;
-        Ok(key)
+        Ok(Self { key, len, blinding: Mutex::new(None) })
     }
 
     /// Length of the modulus in bytes.
@@ -53,22 +73,64 @@ impl IccKey {
         self.len
     }
 
-    /// Replaces `block` by `block ^ d mod n`. `seed` blinds the operation and must be fresh.
+    /// Replaces `block` by `block ^ d mod n`. `seed` must be fresh; the blinding may come from it.
     ///
     /// On an error `block` is unchanged and must not be sent.
     pub(super) fn apply(&self, block: &mut [u8], seed: &Zeroizing<[u8; 32]>) -> Result<(), SignatureError> {
         if block.len() != self.len {
             return Err(SignatureError);
         }
-        let mut rng = SeededRng::new(seed);
         let input = BoxedUint::from_be_slice(block, self.key.n_bits_precision()).map_err(|_| SignatureError)?;
-        let output = rsa_decrypt_and_check(&self.key, Some(&mut rng), &input).map_err(|_| SignatureError)?;
+        let blinding = self.next_blinding(seed)?;
+        let blinded = input.mul_mod(&blinding.factor, self.key.n());
+        let raised = rsa_decrypt(None::<&mut SeededRng>, &self.key, &blinded).map_err(|_| SignatureError)?;
+        let output = raised.mul_mod(&blinding.inverse, self.key.n());
+        if rsa_encrypt(&self.key, &output).map_err(|_| SignatureError)? != input {
+            return Err(SignatureError);
+        }
         let bytes = output.to_be_bytes();
         let skip = bytes.len().checked_sub(self.len).ok_or(SignatureError)?;
         for (to, from) in block.iter_mut().zip(bytes.iter().skip(skip)) {
             *to = *from;
         }
         Ok(())
+    }
+
+    /// The pair for one operation: the last one squared, or a new one.
+    fn next_blinding(&self, seed: &Zeroizing<[u8; 32]>) -> Result<Blinding, SignatureError> {
+        // A panic elsewhere cannot leave a half-written pair behind: it is replaced as a whole.
+        let mut kept = self.blinding.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = match kept.take() {
+            Some(last) if last.uses < BLINDING_USES => Blinding {
+                factor: last.factor.square_mod(self.key.n()),
+                inverse: last.inverse.square_mod(self.key.n()),
+                uses: last.uses + 1,
+            },
+            _ => self.draw_blinding(seed)?,
+        };
+        *kept = Some(next.clone());
+        Ok(next)
+    }
+
+    fn draw_blinding(&self, seed: &Zeroizing<[u8; 32]>) -> Result<Blinding, SignatureError> {
+        let mut bytes = Zeroizing::new(vec![0; self.len]);
+        SeededRng::new(seed).fill(&mut bytes);
+        // The modulus has its top bit set, so a number without it is smaller.
+        if let Some(first) = bytes.first_mut() {
+            *first &= 0x7F;
+        }
+        let mut number = BoxedUint::from_be_slice(&bytes, self.key.n_bits_precision()).map_err(|_| SignatureError)?;
+        let factor = rsa_encrypt(&self.key, &number).map_err(|_| SignatureError)?;
+        let inverse = number.invert_mod(self.key.n()).into_option().ok_or(SignatureError)?;
+        number.zeroize();
+        Ok(Blinding { factor, inverse, uses: 1 })
+    }
+}
+
+impl Drop for Blinding {
+    fn drop(&mut self) {
+        self.factor.zeroize();
+        self.inverse.zeroize();
     }
 }
 
@@ -113,8 +175,7 @@ pub(super) enum IccKeyError {
 
 /// Deterministic random numbers from a seed: SHA-256 over seed and counter.
 ///
-/// One draw from the host's generator feeds a whole signature, before anything is spent; and the
-/// rejection loops of the blinding end whatever that generator returned.
+/// One draw from the host's generator feeds a whole signature, before anything is spent.
 pub(super) struct SeededRng {
     seed: Zeroizing<[u8; 32]>,
     counter: u64,
@@ -124,24 +185,8 @@ impl SeededRng {
     pub(super) fn new(seed: &Zeroizing<[u8; 32]>) -> Self {
         Self { seed: seed.clone(), counter: 0 }
     }
-}
 
-impl TryRng for SeededRng {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+    fn fill(&mut self, out: &mut [u8]) {
         for chunk in out.chunks_mut(32) {
             let mut block: [u8; 32] =
                 Sha256::new().chain_update(&self.seed[..]).chain_update(self.counter.to_be_bytes()).finalize().into();
@@ -151,6 +196,26 @@ impl TryRng for SeededRng {
             }
             block.zeroize();
         }
+    }
+}
+
+impl TryRng for SeededRng {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.fill(&mut bytes);
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        self.fill(out);
         Ok(())
     }
 }
@@ -171,13 +236,16 @@ mod tests {
     fn a_signature_verifies_and_blinding_does_not_show() {
         let key = IccKey::parse(&parts()).unwrap();
         let block: Vec<u8> = (0..key.len()).map(|n| if n == 0 { 0x6A } else { n as u8 }).collect();
-        let sign = |seed: u8| {
+        let mut factors = Vec::new();
+        // Past the last use of the first pair and of the second.
+        for seed in 0..=u8::try_from(2 * BLINDING_USES).unwrap() {
             let mut signed = block.clone();
             key.apply(&mut signed, &Zeroizing::new([seed; 32])).unwrap();
-            signed
-        };
-        assert_eq!(sign(1), sign(2));
-        assert_eq!(test_card::public_operation(&parts(), &sign(1)), block);
+            assert_eq!(test_card::public_operation(&parts(), &signed), block);
+            let used = key.blinding.lock().unwrap().as_ref().unwrap().factor.clone();
+            assert!(!factors.contains(&used), "each signature has its own blinding");
+            factors.push(used);
+        }
     }
 
     #[test]
@@ -208,21 +276,11 @@ mod tests {
 
     #[test]
     fn a_wrong_result_never_leaves() {
-        // A composite "factor" gives a consistent key whose private operation is wrong, as a fault
-        // in one half of the CRT would: only the check with the public exponent can notice.
-        let good = parts();
-        let q = BoxedUint::from_be_slice_vartime(good.prime_q.expose());
-        let (p, modulus) = (0u64..)
-            .find_map(|n| {
-                let mut p = [0xFF; 72];
-                p[60..68].copy_from_slice(&(n | 1 << 40).to_be_bytes());
-                let candidate = BoxedUint::from_be_slice_vartime(&p);
-                let key = RsaPrivateKey::from_p_q(candidate, q.clone(), BoxedUint::from(3u64)).ok()?;
-                Some((p.to_vec(), key.n_bytes().to_vec()))
-            })
-            .unwrap();
-        let forged = IccKeyParts { modulus, prime_p: SecretBytes::new(p), ..good };
-        assert_eq!(IccKey::parse(&forged).err(), Some(IccKeyError::Primes));
+        let faulty = IccKey::read(&test_card::faulty_icc_key()).unwrap();
+        let mut block = vec![0x6A; faulty.len()];
+        assert_eq!(faulty.apply(&mut block, &Zeroizing::new([1; 32])), Err(SignatureError));
+        assert_eq!(block, vec![0x6A; faulty.len()]);
+        assert_eq!(IccKey::parse(&test_card::faulty_icc_key()).err(), Some(IccKeyError::Primes));
     }
 
     #[test]

@@ -66,6 +66,23 @@ pub(crate) fn icc_key() -> IccKeyParts {
     IccKeyParts { modulus: key.n_bytes().to_vec(), exponent: vec![3], prime_p: prime(0), prime_q: prime(1) }
 }
 
+/// A key whose parts belong together and whose private operation is wrong, as a fault in one half of
+/// the CRT would make it: one "prime" is composite.
+pub(crate) fn faulty_icc_key() -> IccKeyParts {
+    let good = icc_key();
+    let q = BoxedUint::from_be_slice_vartime(good.prime_q.expose());
+    let (p, modulus) = (1u64..)
+        .find_map(|n| {
+            let mut p = [0xFF; 72];
+            p[60..68].copy_from_slice(&n.to_be_bytes());
+            let number = BoxedUint::from_be_slice_vartime(&p);
+            let key = RsaPrivateKey::from_p_q(number, q.clone(), BoxedUint::from(3u64)).ok()?;
+            Some((p.to_vec(), key.n_bytes().to_vec()))
+        })
+        .unwrap();
+    IccKeyParts { modulus, prime_p: SecretBytes::new(p), ..good }
+}
+
 /// `block ^ e mod n`.
 pub(crate) fn public_operation(key: &IccKeyParts, block: &[u8]) -> Vec<u8> {
     let number = BoxedUint::from_be_slice_vartime;

@@ -5,6 +5,7 @@ use sha1::{Digest, Sha1};
 use super::*;
 use crate::card::cryptogram::mac;
 use crate::card::hooks::CryptogramRequested;
+use crate::card::icc_key::IccKey;
 use crate::card::tlv::Tlv;
 use crate::payment::{TransactionInformation, TransactionKind, TransactionRange};
 
@@ -209,6 +210,20 @@ fn a_card_without_a_key_answers_a_cda_request_unsigned() {
     let answer = ask(&mut talk, 0x90, CDOL1_DATA);
     assert_eq!(tags(&answer), [0x9F27, 0x9F36, 0x9F26, 0x9F10]);
     assert_eq!(answer[3].1[2..8], hex("A00000020000"));
+}
+
+#[test]
+fn a_signature_that_fails_its_check_never_leaves() {
+    let mut card = Card::compile(&test_card::profile()).unwrap();
+    Arc::get_mut(&mut card.applications[0]).unwrap().icc_key =
+        Some(IccKey::read(&test_card::faulty_icc_key()).unwrap());
+    let mut talk = Conversation::new(Plan::Approve);
+    talk.hooks.card = Some(Arc::new(card));
+    talk.advance(Stage::Initiated);
+    assert_eq!(talk.send(ARQC), [0x6F, 0x00]);
+    assert_eq!((talk.hooks.requests.len(), &talk.hooks.errors[..]), (1, &[0x6F00][..]));
+    // The credential is gone and so is the tap.
+    assert_eq!(talk.status(ARQC), 0x6985);
 }
 
 #[test]

@@ -39,12 +39,19 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Single commands, and runs that reach a cryptogram, in any mixture.
+fn conversation() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let run = Just([SELECT, GPO, ARQC].map(hex).to_vec());
+    let step = prop_oneof![3 => command().prop_map(|apdu| vec![apdu]), 1 => run];
+    prop::collection::vec(step, 0..16).prop_map(|steps| steps.concat())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn any_sequence_of_commands_is_answered_and_no_tap_decides_twice(
-        commands in prop::collection::vec(command(), 0..24),
+        commands in conversation(),
         approve in any::<bool>(),
         lost_at in prop::option::of(0usize..24),
     ) {
