@@ -3,11 +3,12 @@
 //! One folder is one room: `token_service` is what the wallet talks to, `relay` is the way there
 //! (the app's proxy, the payment provider's server, the gateway), `issuer` makes cards and judges
 //! cryptograms, `pos` is the terminal, `control` lets tests in any language steer the servers,
-//! `device` is a simulated phone, and `servers` starts everything on loopback.
+//! `device` is a simulated phone's hardware, `phone` is a wallet in a process of its own, and `servers` starts everything on loopback.
 
 pub mod control;
 pub mod device;
 pub mod issuer;
+pub mod phone;
 pub mod pos;
 pub mod relay;
 pub mod servers;

@@ -157,7 +157,7 @@ impl Inner {
         self.taps.end(&self.context);
         self.taps.window().close();
         self.taps.forget_card();
-        drop(self.taps.take_reference());
+        let _unused = self.taps.take_reference();
         self.context.sessions.forget();
     }
 }

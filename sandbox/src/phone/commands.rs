@@ -11,15 +11,14 @@ use nfcwallet_core::{Wallet, WalletError};
 use serde_json::{Value, json};
 
 use super::clock::TestClock;
-use super::hooks::{Behaviour, name_of};
+use super::hooks::{Behaviour, PhoneProxy, name_of};
 use super::protocol::{Call, ErrorLine};
-use crate::relay::HttpProxy;
 
 /// Everything a call may touch.
 pub(super) struct Commands {
     pub(super) wallet: Wallet,
     pub(super) behaviour: Arc<Behaviour>,
-    pub(super) proxy: Arc<HttpProxy>,
+    pub(super) proxy: Arc<PhoneProxy>,
     pub(super) clock: Option<Arc<TestClock>>,
 }
 
@@ -65,6 +64,7 @@ impl Commands {
             }
             Call::Disconnect => {
                 wallet.disconnect().await?;
+                self.proxy.log_out();
                 json!({})
             }
             Call::Status => status(&wallet.token_status()),

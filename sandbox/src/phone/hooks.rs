@@ -2,6 +2,7 @@
 //! lines.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
@@ -14,9 +15,11 @@ use nfcwallet_core::host::{
 };
 use nfcwallet_core::payment::{TapFailure, TapId, TransactionInformation};
 use serde::Serialize;
+use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::protocol::{Event, Fault, HoldAt, HoldWhen, HostChange, Line};
+use crate::relay::HttpProxy;
 
 /// Writes lines to standard output, each whole.
 #[derive(Debug, Default)]
@@ -143,10 +146,43 @@ impl Behaviour {
     }
 }
 
-/// The proxy of a phone: offline, faulty, or stopped on demand; otherwise the app's.
+/// The proxy of a phone: logged in or not, offline, faulty, or stopped on demand.
 pub(super) struct PhoneProxy {
-    pub(super) inner: Arc<dyn NFCRequestProxy>,
-    pub(super) behaviour: Arc<Behaviour>,
+    server: SocketAddr,
+    runtime: Handle,
+    /// Of the user who is logged in at the app's server.
+    session: Mutex<Option<HttpProxy>>,
+    behaviour: Arc<Behaviour>,
+}
+
+impl PhoneProxy {
+    pub(super) fn new(server: SocketAddr, runtime: Handle, behaviour: Arc<Behaviour>) -> Self {
+        Self { server, runtime, session: Mutex::new(None), behaviour }
+    }
+
+    pub(super) async fn log_in(&self, user: &str) -> Result<(), HostError> {
+        let online = self.behaviour.lock().online;
+        let session = if online {
+            HttpProxy::log_in(self.server, user, self.runtime.clone()).await
+        } else {
+            Err(HostError::Offline)
+        };
+        let (session, outcome) = match session {
+            Ok(session) => (Some(session), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+        outcome
+    }
+
+    pub(super) fn log_out(&self) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn session(&self) -> Result<HttpProxy, HostError> {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        session.ok_or_else(|| HostError::Failed { reason: "not logged in at the app's server".to_owned() })
+    }
 }
 
 #[async_trait]
@@ -167,7 +203,7 @@ impl NFCRequestProxy for PhoneProxy {
         if held == Some(HoldWhen::Before) {
             return self.stop(kind).await;
         }
-        let reply = self.inner.send_request(kind, body).await;
+        let reply = self.session()?.send_request(kind, body).await;
         if held == Some(HoldWhen::After) {
             return self.stop(kind).await;
         }

@@ -1,5 +1,6 @@
 //! The phone's end: opens a wallet and obeys the lines on standard input until they end.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,9 +12,8 @@ use tokio::runtime::Runtime;
 use super::clock::TestClock;
 use super::commands::{Commands, line};
 use super::hooks::{Behaviour, Lines, PhoneKeyStore, PhoneProxy};
-use super::protocol::{Call, Event, Line, Request};
+use super::protocol::{Call, Event, HostChange, Line, Request};
 use crate::device::{SoftKeyStore, TokioClock, TokioSpawner};
-use crate::relay::HttpProxy;
 
 /// How a phone process starts.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,9 +21,9 @@ pub struct PhoneOptions {
     /// Folder of this phone: its wallet and its simulated hardware keys.
     #[arg(long)]
     pub directory: PathBuf,
-    /// Address of the app's server, as `serve` prints it.
+    /// Address of the app's server, as `serve` prints it, for example 127.0.0.1:8080.
     #[arg(long)]
-    pub mpp: String,
+    pub mpp: SocketAddr,
     /// The service's trust key in hex, as `serve` prints it.
     #[arg(long)]
     pub trust_key: String,
@@ -39,6 +39,9 @@ pub struct PhoneOptions {
     /// Deadline of the key store in milliseconds.
     #[arg(long, default_value_t = 5_000)]
     pub key_store_deadline_ms: u64,
+    /// How the key store behaves from the start: `locked`, `invalidated`, `fail`, `hang`.
+    #[arg(long)]
+    pub key_store: Option<String>,
     /// Allow transit taps.
     #[arg(long)]
     pub transit: bool,
@@ -73,18 +76,22 @@ pub fn run(options: &PhoneOptions) -> anyhow::Result<()> {
 
 fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow::Result<Commands> {
     let behaviour = Arc::new(Behaviour::new(Arc::clone(lines)));
-    let proxy = Arc::new(HttpProxy::new(&options.mpp));
+    let proxy = Arc::new(PhoneProxy::new(options.mpp, runtime.handle().clone(), Arc::clone(&behaviour)));
+    if let Some(fault) = &options.key_store {
+        let key_store = Some(serde_json::from_value(fault.as_str().into())?);
+        behaviour.change(HostChange { key_store, ..HostChange::default() });
+    }
     if let Some(user) = &options.user {
         drop(runtime.block_on(proxy.log_in(user)));
     }
     let test_clock = options.test_clock.then(|| Arc::new(TestClock::default()));
     let clock: Arc<dyn Clock> = match &test_clock {
         Some(clock) => Arc::clone(clock) as _,
-        None => Arc::new(TokioClock::default()),
+        None => Arc::new(TokioClock::new(runtime.handle().clone())),
     };
     let keys = SoftKeyStore::open(&options.directory.join("hardware"))?;
     let host = Host {
-        proxy: Arc::new(PhoneProxy { inner: Arc::clone(&proxy) as _, behaviour: Arc::clone(&behaviour) }),
+        proxy: Arc::clone(&proxy) as _,
         key_store: Arc::new(PhoneKeyStore { inner: Arc::new(keys), behaviour: Arc::clone(&behaviour) }),
         device: Arc::clone(&behaviour) as _,
         permit: Arc::clone(&behaviour) as _,
@@ -92,7 +99,7 @@ fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow
         activation: Arc::clone(&behaviour) as _,
         monitor: Arc::clone(&behaviour) as _,
         clock,
-        spawner: Arc::new(TokioSpawner::new(runtime.handle().clone())),
+        spawner: Arc::new(TokioSpawner(runtime.handle().clone())),
         entropy: Arc::new(OsEntropy),
     };
     let trust_key = hex::decode(&options.trust_key)?;
