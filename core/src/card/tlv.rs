@@ -223,11 +223,11 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_real_ppse_is_walked() {
-        let bytes = hex("6F23840E325041592E5359532E4444463031A511BF0C0E610C4F07A0000000041010870101");
+    fn a_directory_is_walked_into_its_templates() {
+        let bytes = hex("6F25 840E325041592E5359532E4444463031 A513 BF0C10 610E 4F09A00000000430600001 870102");
         let mut seen = Vec::new();
         Tlv::for_each_primitive(&bytes, &mut |object| seen.push((object.tag.number(), object.value.len()))).unwrap();
-        assert_eq!(seen, [(0x84, 14), (0x4F, 7), (0x87, 1)]);
+        assert_eq!(seen, [(0x84, 14), (0x4F, 9), (0x87, 1)]);
     }
 
     #[test]
