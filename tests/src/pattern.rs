@@ -22,11 +22,11 @@ pub fn mismatch(pattern: &Value, found: &Value) -> Option<String> {
             })
         }
         Value::Array(patterns) => match found.as_array() {
-            Some(values) if values.len() == patterns.len() => patterns
-                .iter()
-                .zip(values)
-                .enumerate()
-                .find_map(|(i, (pattern, value))| mismatch(pattern, value).map(|difference| format!("[{i}] {difference}"))),
+            Some(values) if values.len() == patterns.len() => {
+                patterns.iter().zip(values).enumerate().find_map(|(i, (pattern, value))| {
+                    mismatch(pattern, value).map(|difference| format!("[{i}] {difference}"))
+                })
+            }
             _ => Some(format!("expected {} entries, found {found}", patterns.len())),
         },
         _ if pattern == found => None,
@@ -51,7 +51,10 @@ mod tests {
         let found = json!({ "status": 2, "page": "Payment", "stock": { "usable": 9 } });
         assert_eq!(mismatch(&json!({ "status": 2 }), &found), None);
         assert_eq!(mismatch(&json!({ "stock": { "usable": { "at_least": 9 } } }), &found), None);
-        assert_eq!(mismatch(&json!({ "stock": { "usable": { "at_most": 8 } } }), &found).unwrap(), "stock: usable: expected at most 8, found 9");
+        assert_eq!(
+            mismatch(&json!({ "stock": { "usable": { "at_most": 8 } } }), &found).unwrap(),
+            "stock: usable: expected at most 8, found 9"
+        );
         assert_eq!(mismatch(&json!({ "absent": 1 }), &found).unwrap(), "absent: expected 1, found null");
         assert!(mismatch(&json!([1]), &json!([1, 2])).is_some());
     }

@@ -12,8 +12,44 @@ pub struct Scenario {
     /// Further arguments of the phone, for example `--transit`.
     #[serde(default)]
     pub phone_options: Vec<String>,
-    /// What happens, in order.
-    pub steps: Vec<Step>,
+    /// The story is told once for each; `"$key"` in the steps stands for the variant's value.
+    #[serde(default)]
+    pub variants: Vec<Map<String, Value>>,
+    /// What happens, in order: see [`Step`].
+    pub steps: Vec<Value>,
+}
+
+impl Scenario {
+    /// The stories of this file: name of the variant, and steps.
+    ///
+    /// # Errors
+    /// A step that does not parse.
+    pub fn stories(&self) -> Result<Vec<(String, Vec<Step>)>, serde_json::Error> {
+        let none = [Map::new()];
+        let variants = if self.variants.is_empty() { &none[..] } else { &self.variants[..] };
+        variants
+            .iter()
+            .map(|variant| {
+                let steps: Result<Vec<Step>, _> =
+                    self.steps.iter().map(|step| serde_json::from_value(filled_in(step, variant))).collect();
+                let name: Vec<String> = variant.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                Ok((name.join(" "), steps?))
+            })
+            .collect()
+    }
+}
+
+fn filled_in(step: &Value, variant: &Map<String, Value>) -> Value {
+    match step {
+        Value::String(text) => {
+            text.strip_prefix('$').and_then(|key| variant.get(key)).cloned().unwrap_or_else(|| step.clone())
+        }
+        Value::Array(items) => items.iter().map(|item| filled_in(item, variant)).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| (key.clone(), filled_in(value, variant))).collect::<Map<_, _>>().into()
+        }
+        _ => step.clone(),
+    }
 }
 
 /// One step: exactly one of the kinds, and what is expected of it.
@@ -120,9 +156,12 @@ pub struct StartStep {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControlStep {
-    /// Below `/control/`.
+    /// Below `/control/`; `{token}` stands for the newest token.
     pub path: String,
-    /// JSON body of a POST; a GET without it.
+    /// `GET`, `PUT`, `POST` or `DELETE`; by default POST with a body, GET without.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// JSON body.
     #[serde(default)]
     pub body: Option<Value>,
 }
@@ -141,8 +180,12 @@ pub struct EventsStep {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct FilesStep {
-    /// `save`, `restore`, `copy_to_other_phone`, `corrupt`, `newer_schema`, `drop_wallet`.
+    /// `save`, `restore`, `copy_to_other_phone`, `corrupt`, `newer_schema`, `drop_wallet`,
+    /// `remember` (all bytes), `are_untouched` (since `remember`).
     pub action: String,
+    /// The other phone, where one is needed.
+    #[serde(default)]
+    pub to: Option<String>,
 }
 
 /// Repeated steps.

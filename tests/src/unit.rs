@@ -32,13 +32,23 @@ pub struct PhoneUnit {
     pub device: Device,
     /// Events that were read and not yet looked at.
     pub events: Vec<Event>,
+    /// How many of them the invariants have seen.
+    pub watched: usize,
 }
 
 impl PhoneUnit {
     /// A new phone; its process does not run yet.
     #[must_use]
     pub fn new(surroundings: Surroundings, directory: PathBuf) -> Self {
-        Self { surroundings, directory, process: None, user: None, device: Device::default(), events: Vec::new() }
+        Self {
+            surroundings,
+            directory,
+            process: None,
+            user: None,
+            device: Device::default(),
+            events: Vec::new(),
+            watched: 0,
+        }
     }
 
     /// Its folder.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::decision::Rules;
 use super::history::{TransactionOutcome, TransactionRecord};
-use super::taps::{Payable, Taps};
+use super::taps::{Payable, SILENCE, Taps};
 use super::{TapFailure, TapId, TransactionInformation};
 use crate::card::Card;
 use crate::card::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
@@ -39,6 +39,8 @@ pub(crate) struct Hooks<'a> {
     pub(crate) context: &'a Context,
     pub(crate) taps: &'a Taps,
     pub(crate) tap: &'a mut Option<Tap>,
+    /// When the pre-check last refused a reader that is still there; on the monotonic clock.
+    pub(crate) refused_at: &'a mut Option<Duration>,
     pub(crate) happened: Vec<Happened>,
 }
 
@@ -57,11 +59,12 @@ impl TapHooks for Hooks<'_> {
                     device: Some(self.context.calls.start_device_state()),
                     last_apdu: self.context.calls.clock().monotonic(),
                 });
+                *self.refused_at = None;
                 self.happened.push(Happened::Started(id));
                 Some(card)
             }
             Err(failure) => {
-                self.happened.push(Happened::Failed(id, None, failure));
+                self.refuse(id, failure);
                 None
             }
         }
@@ -96,6 +99,13 @@ impl TapHooks for Hooks<'_> {
         if let Some(tap) = self.tap.take() {
             tracing::info!(tap = tap.id.0, status_word, "the terminal broke the protocol");
             self.happened.push(Happened::Failed(tap.id, None, TapFailure::TerminalProtocol));
+            return;
+        }
+        // The signature over an approval failed its own check: the credential is spent, and the
+        // terminal got nothing.
+        if let Some(Happened::Completed(id, user, mut record)) = self.happened.pop_if(is_completed) {
+            record.outcome = TransactionOutcome::Failed { code: TapFailure::Internal.code() };
+            self.happened.push(Happened::Failed(id, Some((user, record)), TapFailure::Internal));
         }
     }
 
@@ -110,6 +120,15 @@ impl Hooks<'_> {
         if let Some(tap) = self.tap.take() {
             self.happened.push(Happened::Failed(tap.id, None, TapFailure::LinkLost));
         }
+    }
+
+    /// A reader whose PPSE was refused tries AIDs next; the app hears of one failure.
+    fn refuse(&mut self, id: TapId, failure: TapFailure) {
+        let now = self.context.calls.clock().monotonic();
+        if self.refused_at.is_none_or(|refused| now.saturating_sub(refused) > SILENCE) {
+            self.happened.push(Happened::Failed(id, None, failure));
+        }
+        *self.refused_at = Some(now);
     }
 
     /// Runs the rules, then burns: the credential exists only once its burn is durable.
@@ -150,6 +169,10 @@ impl Hooks<'_> {
         let time_ms = self.context.service.service_now_ms();
         Box::new(TransactionRecord { time_ms, transaction: transaction.clone(), outcome })
     }
+}
+
+fn is_completed(happened: &mut Happened) -> bool {
+    matches!(happened, Happened::Completed(..))
 }
 
 /// An AAC shows no counter of a credential: nothing was spent.

@@ -53,6 +53,7 @@ pub(crate) struct Taps {
 struct Field {
     application: CardApplication,
     tap: Option<Tap>,
+    refused_at: Option<Duration>,
 }
 
 struct CachedCard {
@@ -102,9 +103,9 @@ impl Taps {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return (NOT_NOW.to_vec(), AfterTap::Nothing),
         };
-        let Field { application, tap } = &mut *field;
+        let Field { application, tap, refused_at } = &mut *field;
         let now = context.calls.clock().monotonic();
-        let mut hooks = Hooks { context, taps: self, tap, happened: Vec::new() };
+        let mut hooks = Hooks { context, taps: self, tap, refused_at, happened: Vec::new() };
         if hooks.tap.as_ref().is_some_and(|tap| now.saturating_sub(tap.last_apdu) > SILENCE) {
             hooks.lose_link();
             application.reset();
@@ -122,8 +123,9 @@ impl Taps {
     /// terminal went silent.
     pub(crate) fn end(&self, context: &Context) -> AfterTap {
         let mut field = self.field.lock().unwrap_or_else(PoisonError::into_inner);
-        let Field { application, tap } = &mut *field;
-        let mut hooks = Hooks { context, taps: self, tap, happened: Vec::new() };
+        let Field { application, tap, refused_at } = &mut *field;
+        *refused_at = None;
+        let mut hooks = Hooks { context, taps: self, tap, refused_at, happened: Vec::new() };
         hooks.lose_link();
         application.reset();
         let happened = std::mem::take(&mut hooks.happened);

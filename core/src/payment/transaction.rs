@@ -67,6 +67,10 @@ pub enum TapFailure {
     /// 10003: prove presence (`authenticate`), then tap again.
     #[error("CDCVM required")]
     CdcvmRequired,
+    /// 10004: a defect of this library, or a fault of the device's arithmetic. A credential may be
+    /// spent.
+    #[error("inner exception")]
+    Internal,
     /// 10006: no user is connected.
     #[error("not connected")]
     NotConnected,
@@ -115,6 +119,7 @@ impl TapFailure {
         match self {
             Self::DeviceUnsafe => 10002,
             Self::CdcvmRequired => 10003,
+            Self::Internal => 10004,
             Self::NotConnected => 10006,
             Self::InsufficientCredentials => 10007,
             Self::TokenUnavailable => 10008,

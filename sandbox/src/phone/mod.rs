@@ -12,6 +12,6 @@ mod process;
 mod protocol;
 
 pub use clock::TestClock;
-pub use driver::{CallError, Phone, PhoneError, PhoneProgram};
+pub use driver::{CallError, PendingCall, Phone, PhoneError, PhoneProgram};
 pub use process::{PhoneOptions, run};
 pub use protocol::{Call, ClockChange, Event, Fault, HoldAt, HoldWhen, HostChange, Line, Request};

@@ -1,0 +1,25 @@
+//! Every scenario file, told with the Rust phone or with the one that `NFCWALLET_PHONE` names.
+
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use nfcwallet_sandbox::phone::PhoneProgram;
+use nfcwallet_tests::runner::run_file;
+
+fn main() {
+    let phone = std::env::var_os("NFCWALLET_PHONE").map_or_else(|| env!("CARGO_BIN_EXE_phone").into(), PathBuf::from);
+    let program = PhoneProgram { path: phone, arguments: Vec::new() };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("the scenarios' folder is there")
+        .map(|entry| entry.expect("its entries can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    files.sort();
+    let trials = files.into_iter().map(|path| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let program = program.clone();
+        Trial::test(name, move || run_file(&path, &program).map_err(Failed::from))
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}
