@@ -29,7 +29,10 @@ struct Keys {
     fail: Option<KeyStoreError>,
     fail_anchor: Option<KeyStoreError>,
     gate: Option<(Sender<()>, Receiver<()>)>,
+    before_anchor_write: Option<Hook>,
 }
+
+type Hook = Box<dyn FnMut() + Send>;
 
 /// Holds the next anchor write until it is opened.
 pub(crate) struct Gate {
@@ -66,6 +69,11 @@ impl TestKeys {
         let keys = self.keys();
         let (wrapping, anchor) = (keys.wrapping, keys.anchor.clone());
         Self(Arc::new(Mutex::new(Keys { wrapping, anchor, ..Keys::default() })))
+    }
+
+    /// Runs before each write of the anchor.
+    pub(crate) fn before_anchor_write(&self, hook: Option<Hook>) {
+        self.keys().before_anchor_write = hook;
     }
 
     pub(crate) fn hold_next_anchor_write(&self) -> Gate {
@@ -164,6 +172,9 @@ impl DeviceKeyStore for TestKeys {
         let mut keys = self.keys();
         if let Some(error) = keys.fail.clone().or_else(|| keys.fail_anchor.clone()) {
             return Err(error);
+        }
+        if let Some(hook) = &mut keys.before_anchor_write {
+            hook();
         }
         keys.anchor = Some(bytes.clone());
         keys.anchor_writes.push(bytes);
