@@ -110,7 +110,7 @@ impl Store {
 
     fn attach_key(&self, identity: &Identity) -> Result<(), WalletError> {
         let key = match self.unwrap_key(identity) {
-            Ok(sealer) => KeyState::Open(sealer),
+            Ok(sealer) => KeyState::Open(Box::new(sealer)),
             Err(KeyStoreProblem::Invalidated) if !identity.key_lost => {
                 self.transact(Mode::Write, |tx| Ok(tx.forget_key()?))?;
                 tracing::warn!("the storage key was invalidated; credentials were wiped");
@@ -181,7 +181,7 @@ impl Store {
         let binding = Binding { instance: self.instance, epoch };
         let NewKey { sealer, wrapped, check } = self.new_key(binding.instance)?;
         self.transact(Mode::Write, |tx| Ok(tx.start_epoch(epoch, &wrapped, &check)?))?;
-        self.set_key(|key| *key = KeyState::Open(sealer));
+        self.set_key(|key| *key = KeyState::Open(Box::new(sealer)));
         let anchor = AnchorValue { binding, generation: 1, arm: Arm::Rest };
         turn.set(anchor)?;
         self.transact(Mode::Write, |tx| Ok(tx.set_generation(1)?))?;

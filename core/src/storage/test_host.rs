@@ -28,6 +28,7 @@ struct Keys {
     anchor_writes: Vec<Vec<u8>>,
     fail: Option<KeyStoreError>,
     fail_anchor: Option<KeyStoreError>,
+    zeroes: bool,
     gate: Option<(Sender<()>, Receiver<()>)>,
     before_anchor_write: Option<Hook>,
 }
@@ -49,6 +50,11 @@ impl TestKeys {
     /// Every call that writes the anchor fails with this until told otherwise.
     pub(crate) fn fail_anchor(&self, error: Option<KeyStoreError>) {
         self.keys().fail_anchor = error;
+    }
+
+    /// Unwrapping answers zeroes, as a binding does that loses an exception.
+    pub(crate) fn answer_zeroes(&self, zeroes: bool) {
+        self.keys().zeroes = zeroes;
     }
 
     pub(crate) fn anchor_bytes(&self) -> Option<Vec<u8>> {
@@ -140,6 +146,9 @@ impl DeviceKeyStore for TestKeys {
     }
 
     fn unwrap(&self, wrapped: Wrapped) -> Result<Unwrapped, KeyStoreError> {
+        if self.keys().zeroes {
+            return Ok(Unwrapped { bytes: Zeroizing::new(vec![0; 32]) });
+        }
         let (nonce, sealed) = wrapped.bytes.split_first_chunk::<12>().ok_or(KeyStoreError::NotFound)?;
         let plain = self.cipher()?.decrypt(&Nonce::from(*nonce), sealed).map_err(|_| KeyStoreError::NotFound)?;
         Ok(Unwrapped { bytes: Zeroizing::new(plain) })

@@ -13,7 +13,7 @@ use crate::error::KeyStoreProblem;
 
 /// Whether the data key is in memory.
 pub(super) enum KeyState {
-    Open(Sealer),
+    Open(Box<Sealer>),
     Unavailable(KeyStoreProblem),
 }
 

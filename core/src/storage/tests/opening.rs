@@ -91,11 +91,14 @@ fn damage_that_shows_later_stops_the_store_and_sets_it_aside() {
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute("UPDATE token SET profile = zeroblob(100)", []).unwrap();
     drop(other);
-    let damaged = fs::read(&path).unwrap();
     let store = phone.open();
+    store.write(|tx| tx.set_setting("k", b"still in the log")).unwrap();
+    let log = phone.path().join("wallet.db-wal");
+    let damaged = (fs::read(&path).unwrap(), fs::read(&log).unwrap());
     assert_eq!(store.read(|tx| tx.profile(user)).unwrap_err(), WalletError::StoreCorrupt);
     assert_eq!(store.read(|tx| tx.token(user)).unwrap_err(), WalletError::StoreCorrupt);
-    assert_eq!(fs::read(phone.path().join("wallet.db.corrupt-1")).unwrap(), damaged);
+    let aside = |suffix: &str| fs::read(phone.path().join(format!("wallet.db.corrupt-1{suffix}"))).unwrap();
+    assert_eq!((aside(""), aside("-wal")), damaged);
     assert_eq!(phone.try_open().unwrap_err(), WalletError::StoreBusy);
     drop(store);
     assert_eq!(phone.open().health(), Health::Good);
@@ -189,4 +192,23 @@ fn a_wrong_key_from_the_host_is_not_taken_for_the_right_one() {
     assert_eq!(store.read(|tx| tx.stock(user, NOW)).unwrap().usable, 1);
     store.close();
     assert_eq!(phone.open().health(), Health::Good);
+}
+
+#[test]
+fn zeroed_bytes_are_not_taken_for_a_key() {
+    let (phone, store, user) = Phone::issued(1..=1);
+    store.close();
+    phone.keys.answer_zeroes(true);
+    let store = phone.open();
+    let Health::KeyUnavailable(KeyStoreProblem::Failed { .. }) = store.health() else {
+        panic!("{:?}", store.health());
+    };
+    assert_eq!(store.read(|tx| tx.stock(user, NOW)).unwrap().usable, 1);
+    // Nor is a key that would not come back wrapped at the first start.
+    let fresh = Phone::new();
+    fresh.keys.answer_zeroes(true);
+    assert!(matches!(fresh.open().health(), Health::KeyUnavailable(KeyStoreProblem::Failed { .. })));
+    phone.keys.answer_zeroes(false);
+    store.ensure_key().unwrap();
+    assert_eq!(tap(&store, user), Some(1));
 }

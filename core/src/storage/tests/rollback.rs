@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::storage::Health;
+use crate::storage::anchor::{AnchorValue, Arm, Binding};
+use crate::token_service::operations::UsageOutcome;
 
 #[test]
 fn a_restored_file_is_never_paid_from_until_renewed() {
@@ -75,26 +77,54 @@ fn an_older_database_under_a_newer_log_is_noticed() {
 fn killed_while_armed_for_a_tap_costs_exactly_the_next_credential() {
     let (phone, store, user) = Phone::issued(1..=3);
     let ticket = store.start_arming(user);
-    // A guarded commit lands the arming, then arms again for the tap.
-    let before = phone.keys.anchor_writes();
-    store.write_guarded(|tx| tx.set_setting("k", b"v")).unwrap();
-    while phone.keys.anchor_writes() == before {
-        std::thread::yield_now();
-    }
+    store.guard.turn().unwrap().land().unwrap();
     let killed = phone.killed();
     drop(ticket);
-    let store = killed.open();
-    assert_eq!(store.health(), Health::Good);
-    let usage = store.read(|tx| tx.unreported_usage(user)).unwrap();
-    let left = burn_all(&store, user);
-    // The re-arming runs on a worker: the kill came before it or after it.
-    match usage.first() {
-        Some((_, entries)) => {
-            assert_eq!(entries.iter().map(|entry| entry.atc).collect::<Vec<_>>(), [1]);
-            assert_eq!(left, [2, 3]);
-        }
-        None => assert_eq!(left, [1, 2, 3]),
+    for _ in 0..2 {
+        // The second start finds everything settled.
+        let again = killed.open();
+        assert_eq!(again.health(), Health::Good);
+        let usage = again.read(|tx| tx.unreported_usage(user)).unwrap();
+        let lost: Vec<_> = usage[0].1.iter().map(|entry| (entry.atc, entry.outcome)).collect();
+        assert_eq!(lost, [(1, UsageOutcome::Discarded)]);
     }
+    assert_eq!(burn_all(&killed.open(), user), [2, 3]);
+}
+
+#[test]
+fn each_state_of_the_anchor_at_open_gets_its_treatment() {
+    let (phone, store, user) = Phone::issued(1..=3);
+    drop(store);
+    let now = AnchorValue::decode(&phone.keys.anchor_bytes().unwrap()).unwrap();
+    assert_eq!(now.arm, Arm::Rest);
+    let other = Binding { instance: [0; 16], ..now.binding };
+    let opened = |anchor: Option<AnchorValue>| {
+        let attempt = phone.killed();
+        attempt.keys.put_anchor(anchor.map(|value| value.encode()));
+        let store = attempt.open();
+        let health = store.health();
+        if health == Health::Good {
+            let left = burn_all(&store, user);
+            store.settle().unwrap();
+            drop(store);
+            assert_eq!(attempt.open().health(), Health::Good);
+            return Ok(left);
+        }
+        Err(health)
+    };
+    let at = |back: u64, arm| Some(AnchorValue { generation: now.generation - back, arm, ..now });
+    let ahead = |arm| Some(AnchorValue { generation: now.generation + 1, arm, ..now });
+    let tap = Arm::Tap(user);
+    assert_eq!(opened(at(0, Arm::Rest)), Ok(vec![1, 2, 3]));
+    assert_eq!(opened(at(0, Arm::Write)), Ok(vec![1, 2, 3]));
+    assert_eq!(opened(at(0, tap)), Ok(vec![2, 3]));
+    assert_eq!(opened(at(1, Arm::Write)), Ok(vec![1, 2, 3]));
+    assert_eq!(opened(at(1, tap)), Ok(vec![1, 2, 3]));
+    let refused = Err(Health::RolledBack);
+    for anchor in [at(1, Arm::Rest), ahead(Arm::Rest), ahead(Arm::Write), ahead(tap), None] {
+        assert_eq!(opened(anchor), refused, "{anchor:?}");
+    }
+    assert_eq!(opened(Some(AnchorValue { binding: other, ..now })), refused);
 }
 
 #[test]
@@ -117,6 +147,18 @@ fn a_burn_that_was_rolled_back_under_an_armed_anchor_is_not_repeated() {
     let store = phone.open();
     assert_eq!(store.health(), Health::Good);
     assert_eq!(burn_all(&store, user), [2, 3]);
+}
+
+#[test]
+fn a_burn_is_armed_for_its_own_user_whoever_the_tap_began_for() {
+    let (phone, store, first) = Phone::issued(1..=3);
+    let second = store.write(|tx| tx.connect_user("user-2")).unwrap();
+    let before = phone.copy_files();
+    let ticket = store.start_arming(second);
+    assert_eq!(store.burn_next(first, NOW, ticket).unwrap().unwrap().atc, 1);
+    store.close();
+    copy_database(before.path(), phone.path());
+    assert_eq!(burn_all(&phone.open(), first), [2, 3]);
 }
 
 #[test]
@@ -183,7 +225,8 @@ fn whatever_file_meets_whatever_later_anchor_no_counter_repeats() {
             handed_out.extend(run(step, &store, user));
             files.lock().unwrap().push(phone.copy_files());
         }
-        // The latest anchor, and an arming that may still be on its way.
+        // An arming may still be on its way.
+        store.guard.turn().unwrap().land().unwrap();
         store.close();
         phone.keys.before_anchor_write(None);
         let files = files.lock().unwrap();

@@ -72,6 +72,8 @@ fn two_users_never_see_or_spend_each_others_token() {
     assert_eq!(store.read(|tx| tx.token(second)).unwrap(), None);
     assert_eq!(store.read(|tx| tx.profile(second)).unwrap(), None);
     assert_eq!(tap(&store, second), None);
+    let stolen = store.write_guarded(|tx| tx.put_token(second, &token("token-1"), &profile()));
+    assert!(matches!(stolen, Err(WalletError::Protocol { .. })));
     issue(&store, second, "token-2", 1..=1);
     assert_eq!(tap(&store, second), Some(1));
     assert_eq!(store.read(|tx| tx.stock(first, NOW)).unwrap().usable, 2);

@@ -6,6 +6,7 @@ use super::*;
 use crate::error::KeyStoreProblem;
 use crate::host::KeyStoreError;
 use crate::storage::Health;
+use crate::storage::anchor::{AnchorValue, Arm};
 use crate::token_service::operations::UsageOutcome;
 
 #[test]
@@ -74,7 +75,7 @@ fn a_sealed_key_that_was_moved_to_another_row_is_discarded() {
 #[test]
 fn a_full_disk_refuses_the_tap_and_spends_nothing() {
     let (_phone, store, user) = Phone::issued(1..=2);
-    // Many reports fill the tables' pages; then the file may not grow.
+    // From now on the file may not grow.
     store
         .read(|tx| {
             let pages: i64 = tx.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
@@ -88,6 +89,25 @@ fn a_full_disk_refuses_the_tap_and_spends_nothing() {
     assert_eq!(store.read(|tx| tx.stock(user, NOW)).unwrap().usable, 2);
     // A burn needs no new page and still goes through, exactly once.
     assert_eq!(burn_all(&store, user), [1, 2]);
+}
+
+#[test]
+fn a_commit_that_fails_while_it_is_written_leaves_the_anchor_armed() {
+    let (phone, store, user) = Phone::issued(1..=2);
+    let anchor = || AnchorValue::decode(&phone.keys.anchor_bytes().unwrap()).unwrap();
+    let failed = store.write_guarded(|tx| {
+        // SQLite checks these at COMMIT, which then fails.
+        tx.execute("PRAGMA defer_foreign_keys = on", [])?;
+        tx.execute("INSERT INTO history (user, number, entry) VALUES (99, 1, x'00')", [])?;
+        Ok(())
+    });
+    assert_eq!(failed.unwrap_err(), WalletError::Bug { code: "store_constraint" });
+    store.settle().unwrap();
+    assert_eq!(anchor().arm, Arm::Write);
+    let killed = phone.killed().open();
+    assert_eq!(burn_all(&killed, user), [1, 2]);
+    assert_eq!(tap(&store, user), Some(1));
+    assert_eq!(anchor().arm, Arm::Rest);
 }
 
 #[test]
@@ -170,7 +190,10 @@ fn a_tap_that_begins_while_the_last_one_is_settled_never_waits_at_select() {
 fn settling_while_a_tap_runs_leaves_it_armed() {
     let (phone, store, user) = Phone::issued(1..=3);
     let ticket = store.start_arming(user);
+    store.guard.turn().unwrap().land().unwrap();
+    let writes = phone.keys.anchor_writes();
     store.settle().unwrap();
+    assert_eq!(phone.keys.anchor_writes(), writes);
     let burnt = store.burn_next(user, NOW, ticket).unwrap().unwrap();
     assert_eq!(burnt.atc, 1);
     store.settle().unwrap();
