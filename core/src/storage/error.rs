@@ -43,6 +43,9 @@ pub(crate) enum StoreError {
     /// The service sent a counter twice.
     #[error("the service sent a counter twice")]
     DuplicateCounter,
+    /// The service named two users' tokens alike.
+    #[error("the token reference belongs to another user")]
+    ForeignReference,
     /// A broken invariant of this library.
     #[error("internal error {0}")]
     Bug(&'static str),
@@ -62,6 +65,7 @@ impl From<StoreError> for WalletError {
             StoreError::Closed => Self::ShutDown,
             StoreError::NoToken => Self::NoToken,
             StoreError::DuplicateCounter => Self::Protocol { reason: "a credential counter was sent twice" },
+            StoreError::ForeignReference => Self::Protocol { reason: "the token reference belongs to another user" },
             StoreError::Bug(code) => Self::Bug { code },
         }
     }

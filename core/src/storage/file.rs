@@ -177,14 +177,19 @@ fn pragma(connection: &Connection, name: &str, value: &str, read_back: &str) -> 
         rusqlite::Error::QueryReturnedNoRows => Ok(()),
         other => Err(other),
     })?;
-    let found = connection.pragma_query_value(None, name, |row| {
+    let text = |row: &rusqlite::Row<'_>| {
         let value: rusqlite::types::Value = row.get(0)?;
         Ok(match value {
             rusqlite::types::Value::Integer(number) => number.to_string(),
             rusqlite::types::Value::Text(text) => text,
             _ => String::new(),
         })
-    })?;
+    };
+    let found = match connection.pragma_query_value(None, name, text) {
+        // An unknown name has no value; that says nothing against the file.
+        Err(rusqlite::Error::QueryReturnedNoRows) => String::new(),
+        other => other?,
+    };
     if found == read_back { Ok(()) } else { Err(StoreError::Unusable("a setting of the database did not take")) }
 }
 

@@ -280,7 +280,7 @@ impl Turn<'_> {
 
     /// Waits for the flight, if there is one, at most until its deadline. Past it, the flight stays:
     /// the host may still write.
-    fn land(&self) -> Result<(), StoreError> {
+    pub(super) fn land(&self) -> Result<(), StoreError> {
         let Some(mut flight) = self.guard.lock().flight.take() else { return Ok(()) };
         let answer = flight.pending.wait_at_most(Duration::MAX);
         let mut state = self.guard.lock();

@@ -373,7 +373,8 @@ impl Store {
     }
 
     fn checkpoint_if_due(&self) {
-        if self.commits().saturating_sub(self.checkpointed.load(Ordering::Relaxed)) >= COMMITS_PER_CHECKPOINT
+        let since = self.commits().saturating_sub(self.checkpointed.load(Ordering::Relaxed));
+        if since >= COMMITS_PER_CHECKPOINT
             && let Err(error) = self.checkpoint()
         {
             tracing::warn!(%error, "the log was not moved into the database");

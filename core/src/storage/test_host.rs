@@ -28,8 +28,12 @@ struct Keys {
     anchor_writes: Vec<Vec<u8>>,
     fail: Option<KeyStoreError>,
     fail_anchor: Option<KeyStoreError>,
+    zeroes: bool,
     gate: Option<(Sender<()>, Receiver<()>)>,
+    before_anchor_write: Option<Hook>,
 }
+
+type Hook = Box<dyn FnMut() + Send>;
 
 /// Holds the next anchor write until it is opened.
 pub(crate) struct Gate {
@@ -46,6 +50,11 @@ impl TestKeys {
     /// Every call that writes the anchor fails with this until told otherwise.
     pub(crate) fn fail_anchor(&self, error: Option<KeyStoreError>) {
         self.keys().fail_anchor = error;
+    }
+
+    /// Unwrapping answers zeroes, as a binding does that loses an exception.
+    pub(crate) fn answer_zeroes(&self, zeroes: bool) {
+        self.keys().zeroes = zeroes;
     }
 
     pub(crate) fn anchor_bytes(&self) -> Option<Vec<u8>> {
@@ -66,6 +75,11 @@ impl TestKeys {
         let keys = self.keys();
         let (wrapping, anchor) = (keys.wrapping, keys.anchor.clone());
         Self(Arc::new(Mutex::new(Keys { wrapping, anchor, ..Keys::default() })))
+    }
+
+    /// Runs before each write of the anchor.
+    pub(crate) fn before_anchor_write(&self, hook: Option<Hook>) {
+        self.keys().before_anchor_write = hook;
     }
 
     pub(crate) fn hold_next_anchor_write(&self) -> Gate {
@@ -132,6 +146,9 @@ impl DeviceKeyStore for TestKeys {
     }
 
     fn unwrap(&self, wrapped: Wrapped) -> Result<Unwrapped, KeyStoreError> {
+        if self.keys().zeroes {
+            return Ok(Unwrapped { bytes: Zeroizing::new(vec![0; 32]) });
+        }
         let (nonce, sealed) = wrapped.bytes.split_first_chunk::<12>().ok_or(KeyStoreError::NotFound)?;
         let plain = self.cipher()?.decrypt(&Nonce::from(*nonce), sealed).map_err(|_| KeyStoreError::NotFound)?;
         Ok(Unwrapped { bytes: Zeroizing::new(plain) })
@@ -164,6 +181,9 @@ impl DeviceKeyStore for TestKeys {
         let mut keys = self.keys();
         if let Some(error) = keys.fail.clone().or_else(|| keys.fail_anchor.clone()) {
             return Err(error);
+        }
+        if let Some(hook) = &mut keys.before_anchor_write {
+            hook();
         }
         keys.anchor = Some(bytes.clone());
         keys.anchor_writes.push(bytes);

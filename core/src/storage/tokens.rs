@@ -59,10 +59,15 @@ impl Tx<'_> {
     /// writes only.
     ///
     /// # Errors
-    /// [`WalletError::KeyStore`] without the key; those of the store.
+    /// [`WalletError::Protocol`] if the reference is another user's; [`WalletError::KeyStore`] without
+    /// the key; those of the store.
     pub fn put_token(&self, user: UserKey, token: &TokenRecord, profile: &Profile) -> Result<(), WalletError> {
         self.require_guard()?;
         self.remove_token(user)?;
+        let sql = "SELECT 1 FROM token WHERE reference = ?1";
+        if self.first(sql, params![token.reference], |_| Ok(()))?.is_some() {
+            return Err(StoreError::ForeignReference.into());
+        }
         let sealed = self.seal_json(place(&token.reference), profile)?;
         let sql = "INSERT INTO token (user, reference, phase, suspended_by, pending_kind, pending_request, profile) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
