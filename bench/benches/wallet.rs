@@ -1,9 +1,10 @@
 //! The budgets of the wallet, as ratios of one run on one machine. `cargo xtask bench` runs it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-use nfcwallet_bench::{Row, Samples, print, reference};
+use nfcwallet_bench::{Row, Samples, card, print, reference, store};
 
 /// The length of the card's key in the profiles of the sandbox.
 const ICC_KEY_BITS: u32 = 1152;
@@ -15,10 +16,62 @@ fn main() -> Result<()> {
     if args.first().is_some_and(|arg| arg == reference::EMPTY_PROCESS) {
         return Ok(());
     }
+    if let Some((first, rest)) = args.split_first()
+        && first == store::COLD_PROCESS
+    {
+        return store::cold_process(rest);
+    }
     let options = Options::parse(args)?;
     let references = References::measure(&options)?;
-    print(&references.rows(&options));
+    let mut rows = references.rows(&options);
+    if options.card {
+        rows.extend(card_rows(&options, &references)?);
+    }
+    if options.store {
+        rows.extend(store_rows(&options, &references)?);
+    }
+    print(&rows);
     Ok(())
+}
+
+fn card_rows(options: &Options, references: &References) -> Result<Vec<Row>> {
+    let taps = card::taps(&options.data_directory, 200)?;
+    let whole = format!("whole tap: {} APDUs, CDA, durable burn", taps.apdus);
+    let airtime = [106_000, 424_000].map(|speed| taps.airtime(speed).as_millis());
+    Ok(vec![
+        Row::within("APDU without crypto, p99", taps.plain_apdu.p99(), Duration::from_micros(20)),
+        Row::reported("APDU without crypto", &taps.plain_apdu),
+        Row::reported("first SELECT of a tap", &taps.first_select),
+        Row::reported("GENERATE AC: rules, permit, burn, ARQC, CDA", &taps.generate_ac),
+        Row::reported(&whole, &taps.whole),
+        match &references.rsa {
+            Some(rsa) => {
+                let reference = references.durable_append.p50() + rsa.p50();
+                Row::at_most_times(&format!("{whole}, p50"), taps.whole.p50(), reference, 1.5)
+            }
+            None => Row::missing(&whole, "no RSA reference"),
+        },
+        Row::noted(
+            "bytes over the air a tap",
+            format!("{}: {} ms at 106 kbit/s, {} ms at 424", taps.bytes, airtime[0], airtime[1]),
+        ),
+    ])
+}
+
+fn store_rows(options: &Options, references: &References) -> Result<Vec<Row>> {
+    let cold = store::cold_start(&options.data_directory, 1_000, 100)?;
+    let replenished = store::replenish(&options.data_directory)?;
+    let name = format!("replenish of {}", replenished.credentials);
+    let requests = replenished.operations.get("replenish").copied().unwrap_or(0);
+    let took = format!("{:.1} ms, operations {:?}", replenished.took.as_secs_f64() * 1e3, replenished.operations);
+    let mut rows = vec![Row::reported("cold: process start to first answer, 1,000 credentials", &cold)];
+    if let Some(empty) = &references.empty_process {
+        let bar = Duration::from_millis(10);
+        rows.push(Row::at_most_above("cold, p50, over an empty process", cold.p50(), empty.p50(), bar));
+    }
+    rows.push(Row::exactly(&format!("{name}: round trips besides the session"), requests, 1));
+    rows.push(Row::noted(&name, took));
+    Ok(rows)
 }
 
 /// What the command line asks for.

@@ -17,6 +17,12 @@ impl Row {
         Self::new(name, spread(samples), "", "", "reported")
     }
 
+    /// Something that is reported only.
+    #[must_use]
+    pub fn noted(name: &str, value: impl Into<String>) -> Self {
+        Self::new(name, value, "", "", "reported")
+    }
+
     /// A time at most `limit`.
     #[must_use]
     pub fn within(name: &str, value: Duration, limit: Duration) -> Self {
