@@ -188,9 +188,9 @@ impl Story {
         let method = step.method.as_deref().unwrap_or(default);
         let method = reqwest::Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?;
         let client = reqwest::Client::builder().no_proxy().build().map_err(|error| error.to_string())?;
-        let mut request = client.request(method, url);
-        if let Some(body) = &step.body {
-            request = request.json(body);
+        let mut request = client.request(method.clone(), url);
+        if method != reqwest::Method::GET {
+            request = request.json(step.body.as_ref().unwrap_or(&Value::Null));
         }
         let exchange = async {
             let reply = request.send().await.map_err(|error| error.to_string())?;

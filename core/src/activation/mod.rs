@@ -84,6 +84,10 @@ impl Activations {
     /// # Errors
     /// What ended the run.
     pub(crate) async fn resume(&self, context: &Context, user: &User) -> Result<()> {
+        // Looked at before the turn is taken: an `activate` right after `connect` must find it free.
+        if unfinished(context, user)?.is_none() {
+            return Ok(());
+        }
         let Some(_turn) = self.turn.try_lock() else { return Ok(()) };
         let Some(journal) = unfinished(context, user)? else { return Ok(()) };
         let _running = Running::start(&self.running);

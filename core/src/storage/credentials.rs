@@ -135,10 +135,10 @@ impl Tx<'_> {
     pub(super) fn burn_front(&self, user: UserKey, service_now_ms: i64) -> Result<Front, StoreError> {
         self.require_guard()?;
         self.sealer()?;
+        let Some(reference) = self.reference(user)? else { return Ok(Front::Empty) };
         if !self.is_payable(user)? {
             return Ok(Front::Forbidden);
         }
-        let Some(reference) = self.reference(user)? else { return Ok(Front::Empty) };
         let Some(row) = self.front(user)? else { return Ok(Front::Empty) };
         if self.is_spent_or_expired(&row, &reference, service_now_ms)? {
             return Ok(Front::Unusable);

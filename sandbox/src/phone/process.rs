@@ -56,6 +56,9 @@ pub struct PhoneOptions {
 /// When the runtime cannot be started. A wallet that does not open is told to the driver as a line.
 pub fn run(options: &PhoneOptions) -> anyhow::Result<()> {
     let started = Instant::now();
+    // A panic of the host is a fault that was asked for; a backtrace would outlast the deadline that
+    // it tests.
+    std::panic::set_hook(Box::new(|info| tracing::warn!(%info, "panicked")));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let lines = Arc::new(Lines::default());
     match open(options, &runtime, &lines) {

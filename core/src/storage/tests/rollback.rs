@@ -153,6 +153,7 @@ fn a_burn_that_was_rolled_back_under_an_armed_anchor_is_not_repeated() {
 fn a_burn_is_armed_for_its_own_user_whoever_the_tap_began_for() {
     let (phone, store, first) = Phone::issued(1..=3);
     let second = store.write(|tx| tx.connect_user("user-2")).unwrap();
+    store.write(|tx| tx.connect_user("user-1")).unwrap();
     let before = phone.copy_files();
     let ticket = store.start_arming(second);
     assert_eq!(store.burn_next(first, NOW, ticket).unwrap().unwrap().atc, 1);

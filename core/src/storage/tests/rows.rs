@@ -86,6 +86,32 @@ fn two_users_never_see_or_spend_each_others_token() {
 }
 
 #[test]
+fn a_token_that_was_locked_or_logged_out_since_the_tap_began_is_not_burnt_from() {
+    let (_phone, store, user) = Phone::issued(1..=2);
+    let forbid: [&dyn Fn(&Tx<'_>) -> Result<(), WalletError>; 4] = [
+        &|tx| tx.set_suspensions(user, &BTreeSet::from([Suspender::Issuer])),
+        &|tx| tx.set_pending(user, Some(PendingChange { kind: ChangeKind::Lock, request_id: [1; 16] })),
+        &|tx| tx.set_token_phase(user, TokenPhase::Reported),
+        &|tx| tx.disconnect(),
+    ];
+    for forbid in forbid {
+        let ticket = store.start_arming(user);
+        store.write(forbid).unwrap();
+        let refused = store.burn_next(user, NOW, ticket);
+        assert!(matches!(refused, Err(WalletError::TokenUnavailable { .. })), "{refused:?}");
+        store
+            .write(|tx| {
+                tx.connect_user("user-1")?;
+                tx.set_suspensions(user, &BTreeSet::new())?;
+                tx.set_pending(user, None)?;
+                tx.set_token_phase(user, TokenPhase::Active)
+            })
+            .unwrap();
+    }
+    assert_eq!(burn_all(&store, user), [1, 2]);
+}
+
+#[test]
 fn a_token_and_its_changes_survive_a_restart() {
     let (phone, store, user) = Phone::issued(1..=1);
     let pending = PendingChange { kind: ChangeKind::Unlock, request_id: [6; 16] };
