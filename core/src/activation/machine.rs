@@ -25,6 +25,8 @@ pub(crate) struct Run<'a> {
     /// The budgets that the run started with; a change never affects a running activation.
     budgets: RemoteConfig,
     times: BTreeMap<&'static str, Duration>,
+    /// From the host, for the monitor.
+    fingerprint: Option<String>,
 }
 
 impl<'a> Run<'a> {
@@ -38,7 +40,7 @@ impl<'a> Run<'a> {
         let earlier = Duration::from_millis(journal.elapsed_ms);
         let meter = ProgressMeter::new(journal.mode, journal.percent, earlier, now);
         let budgets = context.configuration.remote();
-        Self { context, user, journal, meter, listener, budgets, times: BTreeMap::new() }
+        Self { context, user, journal, meter, listener, budgets, times: BTreeMap::new(), fingerprint: None }
     }
 
     /// Runs from the journal's step to the end: an active token, or a prepared one if silent.
@@ -92,6 +94,7 @@ impl<'a> Run<'a> {
             let reason = format!("is {} characters, limit 256", fingerprint.chars().count());
             return Err(WalletError::InvalidInput { field: "fingerprint", reason });
         }
+        self.fingerprint = Some(fingerprint.clone());
         // Journalled before it is sent: from here on the service may know of the application.
         self.save()?;
         let silent = self.journal.mode == ActivationMode::Silent;
@@ -312,6 +315,9 @@ impl<'a> Run<'a> {
             ("isSilent", (self.journal.mode == ActivationMode::Silent).to_string()),
             ("current_id", self.user.id.clone()),
         ]);
+        if let Some(fingerprint) = &self.fingerprint {
+            fields.insert("utdId", fingerprint.clone());
+        }
         for (&field, spent) in &self.times {
             fields.insert(field, spent.as_millis().to_string());
         }

@@ -9,7 +9,6 @@ mod usage;
 use std::time::Duration;
 
 pub(crate) use replenish::{Replenishing, Wish};
-pub(crate) use usage::report_usage;
 
 use crate::Result;
 use crate::context::{Context, User};

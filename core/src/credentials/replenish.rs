@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::report_usage;
+use super::usage::report_usage;
 use crate::Result;
 use crate::context::{Context, User, unexpected_answer};
 use crate::error::{NetworkProblem, ServiceProblem, TokenProblem, WalletError};
@@ -63,6 +63,13 @@ impl Replenishing {
             tracing::info!(code = error.code(), "usage report postponed");
         }
         Ok(came)
+    }
+
+    /// Tells the service what became of credentials; never beside a replenishment, which does the
+    /// same.
+    pub(crate) async fn report(&self, context: &Context, user: &User) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        report_usage(context, user).await
     }
 
     /// How long until automatic replenishment may try again; `None` if it may now.

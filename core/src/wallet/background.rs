@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Inner;
 use crate::Result;
 use crate::context::User;
-use crate::credentials::{Wish, report_usage};
+use crate::credentials::Wish;
 use crate::error::{KeyStoreProblem, WalletError};
 use crate::payment::TapId;
 use crate::storage::Health;
@@ -24,6 +24,7 @@ impl Inner {
         }
         Self::resume_activation(inner, &user);
         Self::look_at_stock(inner);
+        Self::report_in_background(inner, user);
         Ok(())
     }
 
@@ -81,7 +82,7 @@ impl Inner {
         inner.context.calls.spawn(Box::pin(async move {
             let Ok(user) = task.context.user() else { return };
             match task.replenishing.replenish(&task.context, &user, wish).await {
-                Ok(0) => task.report_leftovers(&user).await,
+                Ok(0) => {}
                 Ok(count) => tracing::info!(count, "replenished"),
                 Err(WalletError::NoToken | WalletError::TokenUnavailable { .. } | WalletError::ShutDown) => {}
                 Err(error) => {
@@ -92,17 +93,14 @@ impl Inner {
         }));
     }
 
-    /// Usage that could not be reported with a replenishment.
-    async fn report_leftovers(&self, user: &User) {
-        let threshold = self.context.configuration.app().replenish_threshold;
-        let unreported = self.context.store.read(|tx| tx.unreported_usage(user.key)).unwrap_or_default();
-        let unreported: usize = unreported.iter().map(|(_, entries)| entries.len()).sum();
-        // A single spent credential waits for company; the next replenishment carries it.
-        if unreported >= threshold as usize
-            && let Err(error) = report_usage(&self.context, user).await
-        {
-            tracing::info!(code = error.code(), "usage report postponed");
-        }
+    /// Usage that was not reported with a replenishment.
+    fn report_in_background(inner: &Arc<Self>, user: User) {
+        let task = Arc::clone(inner);
+        inner.context.calls.spawn(Box::pin(async move {
+            if let Err(error) = task.replenishing.report(&task.context, &user).await {
+                tracing::info!(code = error.code(), "usage report postponed");
+            }
+        }));
     }
 
     /// One timer for the next automatic attempt.
