@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nfcwallet_core::host::{Clock, Deadlines, Host, OsEntropy};
@@ -42,6 +42,9 @@ pub struct PhoneOptions {
     /// How the key store behaves from the start: `locked`, `invalidated`, `fail`, `hang`.
     #[arg(long)]
     pub key_store: Option<String>,
+    /// Writes everything that the wallet logs, down to the finest level, to this file.
+    #[arg(long)]
+    pub log_file: Option<PathBuf>,
     /// Allow transit taps.
     #[arg(long)]
     pub transit: bool,
@@ -56,6 +59,11 @@ pub struct PhoneOptions {
 /// When the runtime cannot be started. A wallet that does not open is told to the driver as a line.
 pub fn run(options: &PhoneOptions) -> anyhow::Result<()> {
     let started = Instant::now();
+    if let Some(path) = &options.log_file {
+        let file = std::fs::File::create(path)?;
+        let level = tracing_subscriber::filter::LevelFilter::TRACE;
+        tracing_subscriber::fmt().with_max_level(level).with_writer(Mutex::new(file)).with_ansi(false).init();
+    }
     // A panic of the host is a fault that was asked for; a backtrace would outlast the deadline that
     // it tests.
     std::panic::set_hook(Box::new(|info| tracing::warn!(%info, "panicked")));

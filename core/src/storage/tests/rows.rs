@@ -88,7 +88,8 @@ fn two_users_never_see_or_spend_each_others_token() {
 #[test]
 fn a_token_that_was_locked_or_logged_out_since_the_tap_began_is_not_burnt_from() {
     let (_phone, store, user) = Phone::issued(1..=2);
-    let forbid: [&dyn Fn(&crate::storage::Tx<'_>) -> Result<(), WalletError>; 4] = [
+    type Change<'a> = &'a dyn Fn(&crate::storage::Tx<'_>) -> Result<(), WalletError>;
+    let forbid: [Change<'_>; 4] = [
         &|tx| tx.set_suspensions(user, &BTreeSet::from([Suspender::Issuer])),
         &|tx| tx.set_pending(user, Some(PendingChange { kind: ChangeKind::Lock, request_id: [1; 16] })),
         &|tx| tx.set_token_phase(user, TokenPhase::Reported),
