@@ -20,6 +20,8 @@
 //! | `GET /control/tokens/{token}/credentials` | | every credential and its outcome |
 //! | `POST /control/config` | `RemoteConfig` | becomes the configuration and goes to every wallet |
 //! | `POST /control/keys/rotate` | | a new service key; twice makes the first one unknown |
+//! | `GET /control/ca` | | the authorities that terminals must trust |
+//! | `POST /control/authorise` | [`AuthorisationRequest`] | the acquirer's line: asks the issuer |
 //! | `POST /control/reset` | | forgets everything but keys, logins and the issuer's ledger |
 
 use std::sync::Arc;
@@ -36,6 +38,8 @@ use nfcwallet_core::wallet::RemoteConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::checkout::{Acquirer, CaKeys, IssuerAcquirer};
+use crate::issuer::{Authorisation, AuthorisationRequest};
 use crate::relay::{FaultRule, Faults, MppServer};
 use crate::token_service::{AdminError, CredentialView, Policy, ScheduledRefusal, ServiceEndpoint, TokenService};
 
@@ -50,6 +54,8 @@ pub struct Control {
     pub faults: Arc<Faults>,
     /// The relay.
     pub mpp: MppServer,
+    /// The issuer, as terminals reach it.
+    pub acquirer: IssuerAcquirer,
 }
 
 impl Control {
@@ -72,6 +78,8 @@ impl Control {
             .route("/control/tokens/{token}/credentials", get(credentials))
             .route("/control/config", post(push_config))
             .route("/control/keys/rotate", post(rotate_keys))
+            .route("/control/ca", get(ca_keys))
+            .route("/control/authorise", post(authorise))
             .route("/control/reset", post(reset))
             .with_state(self)
     }
@@ -260,6 +268,22 @@ async fn push_config(
 async fn rotate_keys(State(control): State<Control>) -> Json<Value> {
     control.endpoint.rotate_keys();
     Json(json!({ "current_kid": control.endpoint.current_kid() }))
+}
+
+async fn ca_keys(State(control): State<Control>) -> Json<CaKeys> {
+    Json(CaKeys { ca_keys: control.acquirer.ca_keys() })
+}
+
+async fn authorise(
+    State(control): State<Control>,
+    Content(request): Content<AuthorisationRequest>,
+) -> Result<Json<Authorisation>, AdminError> {
+    let asked = tokio::task::spawn_blocking(move || control.acquirer.authorise(&request)).await;
+    match asked {
+        Ok(Ok(answer)) => Ok(Json(answer)),
+        Ok(Err(error)) => Err(AdminError::Failed(error.to_string())),
+        Err(_) => Err(AdminError::Failed("the issuer panicked".to_owned())),
+    }
 }
 
 async fn reset(State(control): State<Control>) -> Result<Json<Value>, AdminError> {

@@ -2,9 +2,11 @@
 //!
 //! One folder is one room: `token_service` is what the wallet talks to, `relay` is the way there
 //! (the app's proxy, the payment provider's server, the gateway), `issuer` makes cards and judges
-//! cryptograms, `pos` is the terminal, `control` lets tests in any language steer the servers,
-//! `device` is a simulated phone's hardware, `phone` is a wallet in a process of its own, and `servers` starts everything on loopback.
+//! cryptograms, `pos` is the terminal, `checkout` is one payment at it, `control` lets tests in any
+//! language steer the servers, `device` is a simulated phone's hardware, `phone` is a wallet in a
+//! process of its own, and `servers` starts everything on loopback.
 
+pub mod checkout;
 pub mod control;
 pub mod device;
 pub mod issuer;

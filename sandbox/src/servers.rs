@@ -25,6 +25,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::checkout::{Checkout, IssuerAcquirer};
 use crate::control::Control;
 use crate::issuer::{Issuer, IssuerConfig, IssuerError, TokenStanding, TokenStandings};
 use crate::relay::{Faults, Gateway, HttpProxy, MppServer, Upstream};
@@ -162,7 +163,8 @@ impl Sandbox {
         let faults = Arc::new(Faults::default());
         let upstream: Arc<dyn Upstream> = endpoint.clone();
         let mpp = MppServer::new(gateway, config.relay_timeout, Arc::clone(&faults))?;
-        let control = Control { service, endpoint, faults, mpp: mpp.clone() };
+        let acquirer = IssuerAcquirer::new(Arc::clone(&issuer), Arc::clone(&service));
+        let control = Control { service, endpoint, faults, mpp: mpp.clone(), acquirer };
 
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -222,6 +224,13 @@ impl Sandbox {
     #[must_use]
     pub fn issuer(&self) -> &Arc<Issuer> {
         &self.issuer
+    }
+
+    /// A terminal that trusts this issuer's cards and asks it directly.
+    #[must_use]
+    pub fn checkout(&self) -> Checkout {
+        let acquirer = self.control.acquirer.clone();
+        Checkout::new(acquirer.ca_keys(), Arc::new(acquirer))
     }
 
     /// The sandbox's runtime, for a phone's clock, spawner and proxy.

@@ -12,6 +12,7 @@ use rand_core::{CryptoRng, SeedableRng};
 use rsa::hazmat::rsa_decrypt_and_check;
 use rsa::traits::{PrivateKeyParts, PublicKeyParts};
 use rsa::{BoxedUint, RsaPrivateKey};
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
 use super::{IssuerError, Pan};
@@ -44,8 +45,9 @@ impl Default for KeySizes {
     }
 }
 
-/// What a terminal must know of the authority.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a terminal must know of the authority. In JSON every field is hex.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "CaPublicKeyHex", into = "CaPublicKeyHex")]
 pub struct CaPublicKey {
     /// Registered application provider.
     pub rid: [u8; 5],
@@ -55,6 +57,37 @@ pub struct CaPublicKey {
     pub modulus: Vec<u8>,
     /// Big-endian.
     pub exponent: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CaPublicKeyHex {
+    rid: String,
+    index: String,
+    modulus: String,
+    exponent: String,
+}
+
+impl From<CaPublicKey> for CaPublicKeyHex {
+    fn from(key: CaPublicKey) -> Self {
+        Self {
+            rid: hex::encode_upper(key.rid),
+            index: hex::encode_upper([key.index]),
+            modulus: hex::encode_upper(key.modulus),
+            exponent: hex::encode_upper(key.exponent),
+        }
+    }
+}
+
+impl TryFrom<CaPublicKeyHex> for CaPublicKey {
+    type Error = hex::FromHexError;
+
+    fn try_from(key: CaPublicKeyHex) -> Result<Self, Self::Error> {
+        let (mut rid, mut index) = ([0; 5], [0; 1]);
+        hex::decode_to_slice(key.rid, &mut rid)?;
+        hex::decode_to_slice(key.index, &mut index)?;
+        let [index] = index;
+        Ok(Self { rid, index, modulus: hex::decode(key.modulus)?, exponent: hex::decode(key.exponent)? })
+    }
 }
 
 /// A certified public key as a card carries it.

@@ -1,0 +1,202 @@
+//! `tap`: one payment with a phone of its own, against a running `serve`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use nfcwallet_sandbox::checkout::{Amount, Checkout, HttpAcquirer, PaymentOutcome, PhonePayment};
+use nfcwallet_sandbox::phone::{Call, Phone};
+use nfcwallet_sandbox::pos::Purchase;
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use super::activation;
+use super::handset::{self, Holder, Stock, tap_meaning};
+use super::screen::{self, Screen, Target};
+use super::serve::{DEFAULT_DATA, Served};
+
+/// Tag 9C of a purchase with cash back.
+const PURCHASE_WITH_CASHBACK: u8 = 0x09;
+
+/// Options of `tap`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TapOptions {
+    /// What to pay, in the currency's own decimals: 12.50 EUR, 1250 JPY. The reader asks for the user
+    /// above 50.00
+    #[arg(long, allow_hyphen_values = true)]
+    amount: String,
+    /// Three letters of ISO 4217
+    #[arg(long, default_value = "EUR")]
+    currency: String,
+    /// Who pays. Each user has a phone in DIR/phone-USER
+    #[arg(long, default_value = "alice")]
+    user: String,
+    /// The folder of `serve`
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    data: PathBuf,
+    /// The user proves presence on the phone before the tap, as a payment above the limit needs it
+    #[arg(long)]
+    authenticate: bool,
+    /// Merchant category of ISO 18245, for example 4111 for a bus
+    #[arg(long, value_name = "N", default_value_t = 5411, value_parser = clap::value_parser!(u16).range(0..=9999))]
+    merchant_category: u16,
+    /// How much of the amount is cash back
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    cash_back: Option<String>,
+    /// Print every command and answer
+    #[arg(long)]
+    verbose: bool,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(options: &TapOptions) -> Result<ExitCode> {
+    let amount = Amount::parse("amount", &options.amount, &options.currency)?;
+    let purchase = purchase(options, amount)?;
+    check_user(&options.user)?;
+    let screen = Screen::new(Target::beside_report(options.json, options.verbose), options.verbose);
+    let runtime = Runtime::new().context("no threads")?;
+    let served = Served::running(&options.data, &runtime)?;
+    let acquirer = HttpAcquirer::new(served.control, runtime.handle().clone())?;
+    let checkout = Checkout::new(served.ca_keys.clone(), Arc::new(acquirer));
+    let holder = Holder {
+        directory: options.data.join(format!("phone-{}", options.user)),
+        mpp: served.mpp,
+        trust_key: served.trust_key,
+    };
+    let phone = holder.start(Some(&options.user))?;
+    make_ready(&phone, &options.user, &screen)?;
+    if options.authenticate {
+        phone.call(Call::Authenticate)?;
+        screen.fact("the user proved presence on the phone");
+    }
+    let paid = checkout.pay_with(&phone, &purchase)?;
+    screen.trace(&paid.payment.trace);
+    let stock = stock_afterwards(&phone, &screen);
+    // The phone finishes what it has begun before its process ends.
+    phone.call(Call::Shutdown)?;
+    tell(&screen, amount, &paid, stock);
+    if options.json {
+        screen::report(&as_json(amount, &paid, stock))?;
+    }
+    Ok(if paid.payment.outcome.is_approved() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn purchase(options: &TapOptions, amount: Amount) -> Result<Purchase> {
+    let mut unpredictable_number = [0; 4];
+    getrandom::fill(&mut unpredictable_number).map_err(|_| anyhow::anyhow!("the machine has no randomness"))?;
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
+    let mut purchase = Purchase::new(amount.minor(), amount.currency(), now_ms, unpredictable_number);
+    purchase.merchant_category = options.merchant_category;
+    if let Some(text) = &options.cash_back {
+        let cash = Amount::parse("cash-back", text, &options.currency)?;
+        ensure!(cash.minor() <= amount.minor(), "cash-back: {cash} is more than the amount, limit {amount}");
+        purchase.other_amount_minor = cash.minor();
+        purchase.kind = PURCHASE_WITH_CASHBACK;
+    }
+    Ok(purchase)
+}
+
+/// The name is part of a folder's name.
+fn check_user(user: &str) -> Result<()> {
+    let allowed = |letter: char| letter.is_alphanumeric() || "._-@+".contains(letter);
+    ensure!(
+        (1..=64).contains(&user.chars().count()) && user.chars().all(allowed),
+        "user: `{user}` cannot be used; take 1 to 64 letters, digits, or . _ - @ +"
+    );
+    Ok(())
+}
+
+/// Does what the status asks for, until the phone can pay or only its user can help.
+fn make_ready(phone: &Phone, user: &str, screen: &Screen) -> Result<()> {
+    let mut status = handset::status(phone)?;
+    if status.status < 0 {
+        screen.line(&format!("{status}: connecting {user}"));
+        phone.call(Call::Connect { user: user.to_owned() })?;
+        status = handset::status(phone)?;
+    }
+    match status.status {
+        0 | 11 => {
+            screen.line(&format!("{status}: activating"));
+            activation::run(phone, Call::Activate { silent: false }, screen)?;
+        }
+        21 => {
+            screen.line(&format!("{status}: confirming"));
+            activation::run(phone, Call::Confirm, screen)?;
+        }
+        1 => {
+            screen.line(&format!("{status}: replenishing"));
+            phone.call(Call::Replenish)?;
+        }
+        _ => {}
+    }
+    let status = handset::status(phone)?;
+    screen.line(&format!("{status}"));
+    if status.status < 0 {
+        bail!("the wallet is not usable: {status}; NFCWALLET_LOG=info shows why");
+    }
+    Ok(())
+}
+
+/// A stock that fell below the threshold is refilled before the phone's process ends.
+fn stock_afterwards(phone: &Phone, screen: &Screen) -> Option<Stock> {
+    let stock = handset::stock(phone).ok()?;
+    if stock.usable >= stock.threshold || !handset::status(phone).is_ok_and(|status| status.status == 2) {
+        return Some(stock);
+    }
+    match handset::wait_for_refill(phone) {
+        Ok(refilled) => {
+            screen.line(&format!("the stock fell to {} and was refilled", stock.usable));
+            Some(refilled)
+        }
+        Err(error) => {
+            screen.line(&format!("{error:#}; the next tap tries again"));
+            handset::stock(phone).ok()
+        }
+    }
+}
+
+fn tell(screen: &Screen, amount: Amount, paid: &PhonePayment, stock: Option<Stock>) {
+    let payment = &paid.payment;
+    screen.line(&format!("{amount}: {}", payment.outcome));
+    if let Some(verified) = payment.cda_verified {
+        screen.fact(&format!("the card's signature (CDA) is {}, says the terminal", right_or_wrong(verified)));
+    }
+    if let Some(verified) = payment.cryptogram_verified {
+        screen.fact(&format!("the cryptogram is {}, says the issuer", right_or_wrong(verified)));
+    }
+    if let Some(reference) = payment.reference {
+        screen.fact(&format!("reference {}", hex::encode_upper(reference)));
+    }
+    if let Some(code) = paid.code {
+        screen.fact(&format!("code {code} from the wallet ({})", tap_meaning(code)));
+    }
+    if let Some(stock) = stock {
+        screen.fact(&format!("{} credentials left", stock.usable));
+    }
+    if payment.outcome == PaymentOutcome::SeePhone {
+        screen.fact("let the user prove presence and tap again: add --authenticate");
+    }
+}
+
+fn right_or_wrong(verified: bool) -> &'static str {
+    if verified { "right" } else { "wrong" }
+}
+
+fn as_json(amount: Amount, paid: &PhonePayment, stock: Option<Stock>) -> serde_json::Value {
+    let payment = &paid.payment;
+    json!({
+        "amount": amount.decimal(),
+        "currency": amount.code(),
+        "outcome": payment.outcome.name(),
+        "code": paid.code,
+        "cda_verified": payment.cda_verified,
+        "cryptogram_verified": payment.cryptogram_verified,
+        "reference": payment.reference.map(hex::encode_upper),
+        "credentials_left": stock.map(|stock| stock.usable),
+    })
+}

@@ -1,0 +1,51 @@
+//! `nfcwallet-sandbox`: the demo, the servers, a tap, and a phone for other programs to drive.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use nfcwallet_sandbox::phone::{self, PhoneOptions};
+
+/// The servers, the phone and the terminal around an NFC wallet, on one laptop.
+///
+/// Everything listens on 127.0.0.1 and uses test keys and test card numbers only.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nfcwallet-sandbox",
+    version,
+    after_help = "Start here:\n  nfcwallet-sandbox demo\n\nOr by hand, in two terminals:\n  nfcwallet-sandbox serve\n  \
+                  nfcwallet-sandbox tap --amount 12.50 --currency EUR\n\nNFCWALLET_LOG=debug prints log records on \
+                  standard error (error, warn, info, debug, trace)."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show a wallet's whole life against servers and a terminal, each step checked
+    Demo(cli::demo::DemoOptions),
+    /// Run the servers until Ctrl-C and print their addresses as JSON
+    Serve(cli::serve::ServeOptions),
+    /// Pay once with a phone of its own, against a running `serve`
+    Tap(cli::tap::TapOptions),
+    /// A wallet that other programs drive, line by line (docs/phone-protocol.md)
+    Phone(PhoneOptions),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    cli::log_to_stderr();
+    let outcome = match arguments.command {
+        Command::Demo(options) => cli::demo::run(options),
+        Command::Serve(options) => cli::serve::run(&options),
+        Command::Tap(options) => cli::tap::run(&options),
+        Command::Phone(options) => phone::run(&options).map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| {
+        cli::screen::complain(&error);
+        ExitCode::FAILURE
+    })
+}
