@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use nfcwallet_sandbox::issuer::{Authority, Issuer, IssuerConfig};
 use nfcwallet_sandbox::phone::{Call, CallError, Event, PendingCall, PhoneError, PhoneProgram};
-use nfcwallet_sandbox::pos::Terminal;
 use nfcwallet_sandbox::servers::{Sandbox, SandboxConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -47,7 +46,6 @@ pub fn run_file(path: &Path, program: &PhoneProgram) -> Result<(), String> {
 /// One story.
 struct Story {
     sandbox: Sandbox,
-    terminal: Terminal,
     folder: TempDir,
     surroundings: Surroundings,
     phones: BTreeMap<String, PhoneUnit>,
@@ -60,7 +58,6 @@ struct Story {
 impl Story {
     fn new(program: &PhoneProgram, scenario: &Scenario) -> Result<Self, String> {
         let authority = Authority::shared().map_err(|error| error.to_string())?;
-        let terminal = Terminal::new([authority.ca_public_key()]);
         let issuer = Issuer::under(authority, IssuerConfig::default()).map_err(|error| error.to_string())?;
         let config = SandboxConfig::default();
         let sandbox = Sandbox::start_with(config, issuer).map_err(|error| error.to_string())?;
@@ -74,7 +71,6 @@ impl Story {
         };
         Ok(Self {
             sandbox,
-            terminal,
             folder: tempfile::tempdir().map_err(|error| error.to_string())?,
             surroundings,
             phones: BTreeMap::new(),
@@ -118,9 +114,9 @@ impl Story {
             Kind::Tap(tap) => {
                 self.taps += 1;
                 let number = self.taps;
-                let Self { sandbox, terminal, phones, .. } = self;
+                let Self { sandbox, phones, .. } = self;
                 let phone = phones.get_mut(on).ok_or("that phone is not there yet")?;
-                till::tap(sandbox, terminal, phone, tap, number)
+                till::tap(sandbox, phone, tap, number)
             }
             Kind::Taps(count) => self.approved_taps(on, *count),
             Kind::Kill {} => {

@@ -1,9 +1,11 @@
-//! The till of a scenario: the third-party terminal in front, the issuer behind.
+//! The till of a scenario: the third-party terminal in front, the issuer behind, the platform
+//! between terminal and phone.
 
 use std::time::Duration;
 
+use nfcwallet_sandbox::checkout::{Amount, Payment};
 use nfcwallet_sandbox::phone::Event;
-use nfcwallet_sandbox::pos::{DeclinedBy, LinkLost, Outcome, Purchase, Terminal};
+use nfcwallet_sandbox::pos::{LinkLost, Purchase};
 use nfcwallet_sandbox::servers::Sandbox;
 use serde_json::{Value, json};
 
@@ -28,60 +30,43 @@ pub fn small_purchase() -> TapStep {
     }
 }
 
-/// One tap, and the issuer's word on it.
+/// One tap, and the issuer's word on it. `number` makes the terminal's unpredictable number.
 ///
 /// # Errors
 /// A step that makes no sense, or a phone that cannot be used.
-pub fn tap(
-    sandbox: &Sandbox,
-    terminal: &Terminal,
-    unit: &mut PhoneUnit,
-    step: &TapStep,
-    number: u32,
-) -> Result<Value, String> {
+pub fn tap(sandbox: &Sandbox, unit: &mut PhoneUnit, step: &TapStep, number: u32) -> Result<Value, String> {
     let purchase = purchase(step, sandbox.service().clock().now_ms(), number)?;
     let answer_within = step.answer_within_ms.map_or(ANSWER_WITHIN, Duration::from_millis);
     let before = unit.process().map(|phone| phone.events()).unwrap_or_default();
     unit.events.extend(before);
     let mut no_answer = None;
     let mut presentation = Presentation::new(unit, step.field_lost_after, answer_within);
-    let result = terminal.tap(
-        &mut |command| {
-            presentation.transmit(command).map_err(|problem| {
-                no_answer = Some(problem);
-                LinkLost
-            })
-        },
-        &purchase,
-    );
-    if no_answer.is_none() {
-        presentation.leave().map_err(|error| error.to_string())?;
-    }
-    let outcome = match (&result.outcome, &no_answer) {
-        (_, Some(NoAnswer::Process(problem))) => return Err(problem.clone()),
-        (_, Some(NoAnswer::NoCard(reason))) => return Ok(json!({ "outcome": "no_card", "reason": reason })),
-        (Outcome::Online(request), _) => {
-            let now_ms = sandbox.service().clock().now_ms();
-            let verdict = sandbox.issuer().authorise(request, now_ms).map_err(|error| error.to_string())?;
-            let outcome = if verdict.is_approved() { "approved" } else { "declined_by_issuer" };
-            json!({
-                "outcome": outcome,
-                "cryptogram_verified": verdict.cryptogram_verified,
-                "reference": verdict.reference.map(hex::encode),
-                "decision": format!("{:?}", verdict.decision),
-            })
-        }
-        (Outcome::Declined(DeclinedBy::Card), _) => json!({ "outcome": "declined" }),
-        (Outcome::Declined(by), _) => json!({ "outcome": "declined_by_terminal", "reason": by.to_string() }),
-        (Outcome::SeePhone, _) => json!({ "outcome": "see_phone" }),
-        (Outcome::NotAccepted(reason), _) => json!({ "outcome": "not_accepted", "reason": reason.to_string() }),
-        (Outcome::LinkLost, _) => json!({ "outcome": "link_lost" }),
+    let mut link = |command: &[u8]| {
+        presentation.transmit(command).map_err(|problem| {
+            no_answer = Some(problem);
+            LinkLost
+        })
     };
-    let mut outcome = outcome;
-    outcome["cda_verified"] = json!(result.cda_verified);
-    outcome["apdus"] = json!(result.trace.len());
-    outcome["code"] = json!(code(unit));
-    Ok(outcome)
+    let payment = sandbox.checkout().pay(&mut link, &purchase).map_err(|error| error.to_string())?;
+    match no_answer {
+        Some(NoAnswer::Process(problem)) => return Err(problem),
+        Some(NoAnswer::NoCard(reason)) => return Ok(json!({ "outcome": "no_card", "reason": reason })),
+        Some(NoAnswer::FieldLost | NoAnswer::TooLate { .. }) => {}
+        None => presentation.leave().map_err(|error| error.to_string())?,
+    }
+    Ok(told(&payment, code(unit)))
+}
+
+fn told(payment: &Payment, code: Option<u32>) -> Value {
+    json!({
+        "outcome": payment.outcome.name(),
+        "reason": payment.outcome.to_string(),
+        "cda_verified": payment.cda_verified,
+        "cryptogram_verified": payment.cryptogram_verified,
+        "reference": payment.reference.map(hex::encode),
+        "apdus": payment.trace.len(),
+        "code": code,
+    })
 }
 
 /// What the wallet said of the tap: 10000, or the failure's code. `None` where the wallet never met
@@ -107,9 +92,9 @@ fn is_of_tap(event: &Event) -> bool {
 }
 
 fn purchase(step: &TapStep, now_ms: i64, number: u32) -> Result<Purchase, String> {
-    let currency = iso_currency::Currency::from_code(&step.currency).ok_or("unknown currency")?;
-    let exponent = currency.exponent().unwrap_or(0);
-    let mut purchase = Purchase::new(minor(&step.amount, exponent)?, currency.numeric(), now_ms, number.to_be_bytes());
+    let minor = |field, text: &str| Amount::parse(field, text, &step.currency).map_err(|error| error.to_string());
+    let amount = minor("amount", &step.amount)?;
+    let mut purchase = Purchase::new(amount.minor(), amount.currency(), now_ms, number.to_be_bytes());
     purchase.kind = match step.kind.as_str() {
         "purchase" => 0x00,
         "cash" => 0x01,
@@ -121,29 +106,7 @@ fn purchase(step: &TapStep, now_ms: i64, number: u32) -> Result<Purchase, String
         purchase.merchant_category = category;
     }
     if let Some(limit) = &step.cvm_limit {
-        purchase.cvm_limit_minor = minor(limit, exponent)?;
+        purchase.cvm_limit_minor = minor("cvm_limit", limit)?.minor();
     }
     Ok(purchase)
-}
-
-fn minor(amount: &str, exponent: u16) -> Result<u64, String> {
-    let (whole, fraction) = amount.split_once('.').unwrap_or((amount, ""));
-    let digits = usize::from(exponent);
-    if fraction.len() > digits {
-        return Err(format!("{amount} has more than {digits} decimals"));
-    }
-    format!("{whole}{fraction:0<digits$}").parse().map_err(|_| format!("{amount} is no amount"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_follow_the_exponent_of_their_currency() {
-        assert_eq!(minor("12.50", 2).unwrap(), 1_250);
-        assert_eq!(minor("1250", 0).unwrap(), 1_250);
-        assert_eq!(minor("1.5", 3).unwrap(), 1_500);
-        assert!(minor("1.555", 2).is_err());
-    }
 }

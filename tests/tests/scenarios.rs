@@ -1,5 +1,7 @@
 //! Every scenario file, told with the Rust phone or with the one that `NFCWALLET_PHONE` names.
 
+#![allow(clippy::expect_used, reason = "a failed test panics")]
+
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -1,5 +1,7 @@
 //! Wallets in this process: `init` on directories of every kind, and the end of a wallet.
 
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
 use std::path::Path;
 use std::sync::Arc;
 
