@@ -5,6 +5,8 @@
 //! What an app replaces is the host: here a simulated phone stands in for Keystore, screen and HTTP
 //! client (`sandbox/src/device`).
 
+#![allow(clippy::print_stdout, reason = "an example that prints")]
+
 use std::sync::Arc;
 
 use nfcwallet_core::activation::{ActivationMode, ActivationProgress};

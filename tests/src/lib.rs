@@ -1,7 +1,7 @@
 //! The mock HCE harness: phones, a platform between reader and wallet, and the scenarios that drive
 //! them.
 //!
-//! Owns the platform's side of a tap ([`platform`]), phones as processes ([`unit`]), and the form of
+//! Owns the platform's side of a tap ([`platform`]), phones as processes ([`mod@unit`]), and the form of
 //! scenario files ([`scenario`], `scenarios/README.md`). Touches wallets only through the phone
 //! protocol, so that a phone in another language can take the place of ours.
 
