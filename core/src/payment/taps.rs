@@ -1,7 +1,7 @@
 //! All taps of a wallet: the card application, its current tap, and what follows an answer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use super::cdcvm::CdcvmWindow;
@@ -119,10 +119,21 @@ impl Taps {
         (answer, self.tell(context, happened))
     }
 
-    /// Ends the current tap, if one is unfinished: the field is gone, the user disconnects, or the
-    /// terminal went silent.
+    /// Ends the current tap, if one is unfinished: the field is gone, or the user disconnects.
     pub(crate) fn end(&self, context: &Context) -> AfterTap {
-        let mut field = self.field.lock().unwrap_or_else(PoisonError::into_inner);
+        self.end_in(context, self.field.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Ends `id`, whose terminal went silent, if it is still the current tap.
+    pub(crate) fn end_silent(&self, context: &Context, id: TapId) -> AfterTap {
+        let field = self.field.lock().unwrap_or_else(PoisonError::into_inner);
+        match &field.tap {
+            Some(tap) if tap.id == id => self.end_in(context, field),
+            _ => AfterTap::Nothing,
+        }
+    }
+
+    fn end_in(&self, context: &Context, mut field: MutexGuard<'_, Field>) -> AfterTap {
         let Field { application, tap, refused_at } = &mut *field;
         *refused_at = None;
         let mut hooks = Hooks { context, taps: self, tap, refused_at, happened: Vec::new() };
@@ -133,21 +144,11 @@ impl Taps {
         self.tell(context, happened)
     }
 
-    /// Ends `id` if it is still the current tap and was silent for 5 s. Returns how long to wait
-    /// before looking again.
-    pub(crate) fn end_if_silent(&self, context: &Context, id: TapId) -> Option<Duration> {
-        let last = {
-            let field = self.field.lock().unwrap_or_else(PoisonError::into_inner);
-            field.tap.as_ref().filter(|tap| tap.id == id).map(|tap| tap.last_apdu)?
-        };
-        let silent = context.calls.clock().monotonic().saturating_sub(last);
-        match SILENCE.checked_sub(silent).filter(|rest| !rest.is_zero()) {
-            Some(rest) => Some(rest),
-            None => {
-                self.end(context);
-                None
-            }
-        }
+    /// How long `id` may still be silent; `None` once it has ended.
+    pub(crate) fn silence_left(&self, context: &Context, id: TapId) -> Option<Duration> {
+        let field = self.field.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = field.tap.as_ref().filter(|tap| tap.id == id)?.last_apdu;
+        Some(SILENCE.saturating_sub(context.calls.clock().monotonic().saturating_sub(last)))
     }
 
     /// The tap that is unfinished now.

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::context::User;
 use crate::credentials::Wish;
 use crate::error::{KeyStoreProblem, WalletError};
-use crate::payment::TapId;
+use crate::payment::{AfterTap, TapId};
 use crate::storage::Health;
 use crate::token;
 
@@ -58,16 +58,15 @@ impl Inner {
         let clock = Arc::clone(&inner.context.calls.host().clock);
         inner.context.calls.spawn(Box::pin(async move {
             let mut pause = crate::payment::SILENCE;
-            loop {
+            while !pause.is_zero() {
                 clock.deadline(pause).await;
                 let Some(inner) = weak.upgrade() else { return };
-                match inner.taps.end_if_silent(&inner.context, tap) {
-                    Some(rest) => pause = rest,
-                    None => {
-                        Self::settle_tap(&inner);
-                        return;
-                    }
-                }
+                let Some(left) = inner.taps.silence_left(&inner.context, tap) else { return };
+                pause = left;
+            }
+            let Some(inner) = weak.upgrade() else { return };
+            if inner.taps.end_silent(&inner.context, tap) == AfterTap::TapEnded {
+                Self::settle_tap(&inner);
             }
         }));
     }
