@@ -84,6 +84,11 @@ impl Activations {
     /// # Errors
     /// What ended the run.
     pub(crate) async fn resume(&self, context: &Context, user: &User) -> Result<()> {
+        // Without a run to go on with, the turn stays free: `activate` right after `connect` must not
+        // hear that one is in progress.
+        if unfinished(context, user)?.is_none() {
+            return Ok(());
+        }
         let Some(_turn) = self.turn.try_lock() else { return Ok(()) };
         let Some(journal) = unfinished(context, user)? else { return Ok(()) };
         let _running = Running::start(&self.running);
