@@ -22,6 +22,8 @@ pub(crate) struct Run<'a> {
     journal: Journal,
     meter: ProgressMeter,
     listener: Arc<dyn ActivationListener>,
+    /// The journal is in the store: the service may know of the run.
+    journalled: bool,
     /// The budgets that the run started with; a change never affects a running activation.
     budgets: RemoteConfig,
     times: BTreeMap<&'static str, Duration>,
@@ -40,7 +42,10 @@ impl<'a> Run<'a> {
         let earlier = Duration::from_millis(journal.elapsed_ms);
         let meter = ProgressMeter::new(journal.mode, journal.percent, earlier, now);
         let budgets = context.configuration.remote();
-        Self { context, user, journal, meter, listener, budgets, times: BTreeMap::new(), fingerprint: None }
+        // A run that has not applied yet may be unknown to the store.
+        let journalled = journal.step != Step::Apply;
+        let times = BTreeMap::new();
+        Self { context, user, journal, meter, listener, journalled, budgets, times, fingerprint: None }
     }
 
     /// Runs from the journal's step to the end: an active token, or a prepared one if silent.
@@ -54,11 +59,11 @@ impl<'a> Run<'a> {
     }
 
     async fn steps(&mut self) -> Result<()> {
-        self.progress(ActivationPhase::Preparing, 0, 1);
+        self.progress(ActivationPhase::Preparing, 0, 1)?;
         self.context.service.ensure_keys().await?;
         self.check_device()?;
         loop {
-            self.progress(self.journal.step.phase(), 0, 1);
+            self.progress(self.journal.step.phase(), 0, 1)?;
             let started = self.now();
             let step = self.journal.step;
             let finished = match step {
@@ -73,14 +78,14 @@ impl<'a> Run<'a> {
             let spent = self.now().saturating_sub(started);
             *self.times.entry(timing_field(step)).or_default() += spent;
             if finished {
-                self.progress(ActivationPhase::Done, 1, 1);
+                self.progress(ActivationPhase::Done, 1, 1)?;
                 return Ok(());
             }
         }
     }
 
     fn check_device(&mut self) -> Result<()> {
-        self.progress(ActivationPhase::CheckingDevice, 0, 1);
+        self.progress(ActivationPhase::CheckingDevice, 0, 1)?;
         let state = self.context.calls.device_state()?;
         match state.integrity {
             IntegrityVerdict::Safe => Ok(()),
@@ -97,6 +102,7 @@ impl<'a> Run<'a> {
         self.fingerprint = Some(fingerprint.clone());
         // Journalled before it is sent: from here on the service may know of the application.
         self.save()?;
+        self.journalled = true;
         let silent = self.journal.mode == ActivationMode::Silent;
         let operation = Operation::Apply { fingerprint, device_safe: true, silent };
         match self.ask(&operation, "apply").await? {
@@ -117,7 +123,7 @@ impl<'a> Run<'a> {
                 return Err(unexpected_answer());
             };
             let step_up = decision == Decision::StepUpRequired {};
-            self.progress_with(ActivationPhase::AwaitingApproval, poll, budget.times, step_up);
+            self.progress_with(ActivationPhase::AwaitingApproval, poll, budget.times, step_up)?;
             match decision {
                 Decision::Approved {} => return self.go(Step::OpenSession),
                 Decision::Declined { code } => return Err(failed(ActivationFailure::Declined { code })),
@@ -158,7 +164,7 @@ impl<'a> Run<'a> {
         let Answer::Provisioned { token_reference, profile, credentials } = answer else {
             return Err(unexpected_answer());
         };
-        self.progress(ActivationPhase::Storing, 0, 1);
+        self.progress(ActivationPhase::Storing, 0, 1)?;
         if let Err(error) = Card::compile(&profile) {
             self.refuse(token_reference, error.to_string()).await?;
             return Err(failed(ActivationFailure::ProfileRefused { reason: error.to_string() }));
@@ -204,6 +210,7 @@ impl<'a> Run<'a> {
                     tx.set_token_phase(self.user.key, TokenPhase::Reported)?;
                     tx.clear_journal(self.user.key)
                 })?;
+                self.journalled = false;
                 Ok(true)
             }
         }
@@ -214,7 +221,7 @@ impl<'a> Run<'a> {
         let operation = Operation::Activate { token_reference: self.token_reference()? };
         for poll in 1..=budget.times {
             let answer = self.context.query(self.user, &operation).await?;
-            self.progress(ActivationPhase::ActivatingAtService, poll, budget.times);
+            self.progress(ActivationPhase::ActivatingAtService, poll, budget.times)?;
             match answer {
                 Answer::Activated {} => return self.go(Step::ActivateLocally),
                 Answer::ActivationPending {} if poll < budget.times => {
@@ -232,6 +239,7 @@ impl<'a> Run<'a> {
             tx.set_token_phase(self.user.key, TokenPhase::Active)?;
             tx.clear_journal(self.user.key)
         })?;
+        self.journalled = false;
         let listener = Arc::clone(&self.context.calls.host().activation);
         self.context.events.push(move || listener.on_activated());
         Ok(true)
@@ -298,14 +306,19 @@ impl<'a> Run<'a> {
         self.context.calls.clock().monotonic()
     }
 
-    fn progress(&mut self, phase: ActivationPhase, done: u32, budget: u32) {
-        self.progress_with(phase, done, budget, false);
+    fn progress(&mut self, phase: ActivationPhase, done: u32, budget: u32) -> Result<()> {
+        self.progress_with(phase, done, budget, false)
     }
 
-    fn progress_with(&mut self, phase: ActivationPhase, done: u32, budget: u32, step_up: bool) {
+    /// Written down before it is told: what the app has shown never falls, also across a kill.
+    fn progress_with(&mut self, phase: ActivationPhase, done: u32, budget: u32, step_up: bool) -> Result<()> {
         let progress = self.meter.advance(phase, done, budget, step_up, self.now());
+        if self.journalled {
+            self.save()?;
+        }
         let listener = Arc::clone(&self.listener);
         self.context.events.push(move || listener.on_progress(progress));
+        Ok(())
     }
 
     /// `EVENT_APPLY`, by the field's names.

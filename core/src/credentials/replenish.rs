@@ -179,7 +179,7 @@ async fn fetch(context: &Context, user: &User, token: &TokenRecord, request: Rep
 
 async fn ask(context: &Context, user: &User, token: &TokenRecord, request: &ReplenishRequest) -> Result<Answer> {
     let budget = context.configuration.remote().session_polls();
-    let session = context.sessions.open(context, user, budget, |_| ()).await?;
+    let session = context.sessions.open(context, user, budget, |_| Ok(())).await?;
     let limit = budget.interval * budget.times;
     let session_id = session.ok_or(WalletError::Network { reason: NetworkProblem::TimedOut { limit } })?;
     let operation = Operation::Replenish { token_reference: token.reference.clone(), session_id, count: request.count };

@@ -34,20 +34,20 @@ impl Sessions {
     /// budget is used up. `polled` hears of each poll.
     ///
     /// # Errors
-    /// Failures of the network and the service's refusals.
+    /// Failures of the network, the service's refusals, and failures of `polled`.
     pub(crate) async fn open(
         &self,
         context: &Context,
         user: &User,
         budget: PollBudget,
-        mut polled: impl FnMut(u32),
+        mut polled: impl FnMut(u32) -> Result<()>,
     ) -> Result<Option<String>> {
         if let Some(id) = self.current(user.key, context.calls.clock().monotonic()) {
             return Ok(Some(id));
         }
         for poll in 1..=budget.times {
             let answer = context.query(user, &Operation::OpenSession {}).await?;
-            polled(poll);
+            polled(poll)?;
             match answer {
                 Answer::Session { session_id, valid_ms } => {
                     let age = Duration::from_millis(valid_ms).min(context.configuration.app().session_age);

@@ -138,7 +138,7 @@ impl<'a> View<'a> {
 
     fn end(&self) {
         if let Some(bar) = &self.bar {
-            bar.finish();
+            bar.finish_and_clear();
         }
     }
 }

@@ -43,8 +43,8 @@ pub(crate) struct Stock {
 }
 
 impl Holder {
-    /// Starts the phone. With `user` its app is logged in already, as one that kept its session.
-    pub(crate) fn start(&self, user: Option<&str>) -> Result<Phone> {
+    /// Starts the phone, with further options of `phone`.
+    pub(crate) fn start(&self, further: Vec<OsString>) -> Result<Phone> {
         let path = std::env::current_exe().context("this program does not know its own path")?;
         let program = PhoneProgram { path, arguments: vec!["phone".into()] };
         let mut options: Vec<OsString> = vec![
@@ -55,9 +55,7 @@ impl Holder {
             "--trust-key".into(),
             self.trust_key.clone().into(),
         ];
-        if let Some(user) = user {
-            options.extend(["--user".into(), user.into()]);
-        }
+        options.extend(further);
         let phone = Phone::start(&program, &options);
         phone.with_context(|| format!("the phone in {} did not start", self.directory.display()))
     }
@@ -135,4 +133,12 @@ pub(crate) fn tap_meaning(code: u32) -> &'static str {
         19_011..=19_014 => "declined by the app, for a reason of its own",
         _ => "unknown",
     }
+}
+
+/// A reference in hex, and as text where it is one.
+pub(crate) fn reference_in_words(reference: [u8; 8]) -> String {
+    let text = std::str::from_utf8(&reference).unwrap_or_default().trim_end_matches('\0');
+    let hex = hex::encode_upper(reference);
+    let readable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if readable { format!("{hex} ({text})") } else { hex }
 }

@@ -51,6 +51,11 @@ impl Screen {
         self.live
     }
 
+    /// Every command and answer is wanted.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     pub(crate) fn target(&self) -> Target {
         self.target
     }
@@ -121,6 +126,14 @@ pub(crate) fn complain(error: &anyhow::Error) {
     let label = if coloured { label.red().bold().to_string() } else { label.to_owned() };
     // Nobody is left to tell if standard error is closed.
     drop(writeln!(std::io::stderr(), "{label} {error:#}"));
+}
+
+/// A word to the person beside a report on standard output, if there is one.
+pub(crate) fn hint(text: &str) {
+    if std::io::stderr().is_terminal() {
+        // As above.
+        drop(writeln!(std::io::stderr(), "{text}"));
+    }
 }
 
 /// <https://no-color.org>: set and not empty means no colour; a dumb terminal has none.

@@ -70,6 +70,10 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode> {
     std::fs::write(&file, serde_json::to_vec_pretty(&served)?)
         .with_context(|| format!("{} cannot be written", file.display()))?;
     screen::report(&served)?;
+    let data = data_option(&options.data);
+    screen::hint(&format!(
+        "Ctrl-C stops the servers. Pay in another terminal: nfcwallet-sandbox tap --amount 12.50{data}"
+    ));
     runtime.block_on(stop.wait());
     drop(sandbox);
     std::fs::remove_file(&file).with_context(|| format!("{} cannot be removed", file.display()))?;
@@ -104,10 +108,7 @@ impl Served {
 
     /// The servers of the folder, which answer.
     pub(crate) fn running(data: &Path, runtime: &Runtime) -> Result<Self> {
-        let start = match data {
-            data if data == Path::new(DEFAULT_DATA) => "nfcwallet-sandbox serve".to_owned(),
-            data => format!("nfcwallet-sandbox serve --data {}", data.display()),
-        };
+        let start = format!("nfcwallet-sandbox serve{}", data_option(data));
         match Self::find(data)? {
             None => bail!("no servers run on the folder {}; start them in another terminal: {start}", data.display()),
             Some(served) if !served.is_alive(runtime) => bail!(
@@ -125,6 +126,11 @@ impl Served {
         let acquirer = HttpAcquirer::new(self.control, runtime.handle().clone());
         acquirer.and_then(|acquirer| acquirer.ca_keys()).is_ok_and(|keys| keys == self.ca_keys)
     }
+}
+
+/// What to add to a command so that it finds the folder.
+fn data_option(data: &Path) -> String {
+    if data == Path::new(DEFAULT_DATA) { String::new() } else { format!(" --data {}", data.display()) }
 }
 
 /// Ctrl-C, or what a service manager sends.

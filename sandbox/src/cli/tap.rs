@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
-use nfcwallet_sandbox::checkout::{Amount, Checkout, HttpAcquirer, PaymentOutcome, PhonePayment};
+use nfcwallet_sandbox::checkout::{Amount, Checkout, HttpAcquirer, PhonePayment};
 use nfcwallet_sandbox::phone::{Call, Phone};
 use nfcwallet_sandbox::pos::Purchase;
 use serde_json::json;
@@ -39,7 +39,10 @@ pub(crate) struct TapOptions {
     /// The user proves presence on the phone before the tap, as a payment above the limit needs it
     #[arg(long)]
     authenticate: bool,
-    /// Merchant category of ISO 18245, for example 4111 for a bus
+    /// The phone pays at transit gates: amount 0 at merchant category 4111, 4131, 4784 or 7523
+    #[arg(long)]
+    transit: bool,
+    /// Merchant category of ISO 18245
     #[arg(long, value_name = "N", default_value_t = 5411, value_parser = clap::value_parser!(u16).range(0..=9999))]
     merchant_category: u16,
     /// How much of the amount is cash back
@@ -67,7 +70,8 @@ pub(crate) fn run(options: &TapOptions) -> Result<ExitCode> {
         mpp: served.mpp,
         trust_key: served.trust_key,
     };
-    let phone = holder.start(Some(&options.user))?;
+    let transit = if options.transit { vec!["--transit".into()] } else { Vec::new() };
+    let phone = holder.start([vec!["--user".into(), (&options.user).into()], transit].concat())?;
     make_ready(&phone, &options.user, &screen)?;
     if options.authenticate {
         phone.call(Call::Authenticate)?;
@@ -113,16 +117,21 @@ fn check_user(user: &str) -> Result<()> {
 
 /// Does what the status asks for, until the phone can pay or only its user can help.
 fn make_ready(phone: &Phone, user: &str, screen: &Screen) -> Result<()> {
-    let mut status = handset::status(phone)?;
-    if status.status < 0 {
-        screen.line(&format!("{status}: connecting {user}"));
-        phone.call(Call::Connect { user: user.to_owned() })?;
-        status = handset::status(phone)?;
+    let before = handset::status(phone)?;
+    if before.status < 0 {
+        screen.line(&format!("{before}: connecting {user}"));
     }
+    // At each start, as an app does: the service may have something to say.
+    phone.call(Call::Connect { user: user.to_owned() })?;
+    let status = handset::status(phone)?;
     match status.status {
-        0 | 11 => {
+        0 => {
             screen.line(&format!("{status}: activating"));
             activation::run(phone, Call::Activate { silent: false }, screen)?;
+        }
+        11 => {
+            screen.line(&format!("{status}: going on with the activation"));
+            activation::run(phone, Call::Confirm, screen)?;
         }
         21 => {
             screen.line(&format!("{status}: confirming"));
@@ -137,7 +146,7 @@ fn make_ready(phone: &Phone, user: &str, screen: &Screen) -> Result<()> {
     let status = handset::status(phone)?;
     screen.line(&format!("{status}"));
     if status.status < 0 {
-        bail!("the wallet is not usable: {status}; NFCWALLET_LOG=info shows why");
+        bail!("the wallet is not usable: {status}; set NFCWALLET_LOG=info and try again to see why");
     }
     Ok(())
 }
@@ -170,7 +179,7 @@ fn tell(screen: &Screen, amount: Amount, paid: &PhonePayment, stock: Option<Stoc
         screen.fact(&format!("the cryptogram is {}, says the issuer", right_or_wrong(verified)));
     }
     if let Some(reference) = payment.reference {
-        screen.fact(&format!("reference {}", hex::encode_upper(reference)));
+        screen.fact(&format!("reference {}", handset::reference_in_words(reference)));
     }
     if let Some(code) = paid.code {
         screen.fact(&format!("code {code} from the wallet ({})", tap_meaning(code)));
@@ -178,8 +187,19 @@ fn tell(screen: &Screen, amount: Amount, paid: &PhonePayment, stock: Option<Stoc
     if let Some(stock) = stock {
         screen.fact(&format!("{} credentials left", stock.usable));
     }
-    if payment.outcome == PaymentOutcome::SeePhone {
-        screen.fact("let the user prove presence and tap again: add --authenticate");
+    if let Some(advice) = paid.code.and_then(next_step).filter(|_| !payment.outcome.is_approved()) {
+        screen.fact(advice);
+    }
+}
+
+/// What helps after a refusal.
+fn next_step(code: u32) -> Option<&'static str> {
+    match code {
+        10_003 => Some("let the user prove presence and tap again: add --authenticate"),
+        10_008 => Some("the token is suspended: lift it through the control API (docs/sandbox.md, Act on tokens)"),
+        10_007 | 10_009 => Some("tap again: the phone does first what its status asks for"),
+        19_006 => Some("transit is off by default: add --transit"),
+        _ => None,
     }
 }
 

@@ -137,7 +137,7 @@ impl<'a> Story<'a> {
 
     fn init(&mut self, scene: &Scene) -> Result<Phone> {
         self.next("init: the app starts on a new phone and opens its wallet");
-        let phone = scene.holder.start(None)?;
+        let phone = scene.holder.start(Vec::new())?;
         self.see_status(&phone, -2, "LogIn", &format!(", without network, in {:.1} ms", phone.opened_in_ms))?;
         Ok(phone)
     }
@@ -214,7 +214,9 @@ impl<'a> Story<'a> {
             before.threshold
         ));
         let mut usable = before.usable;
-        self.screen.write("    credentials left:");
+        if !self.screen.is_verbose() {
+            self.screen.write("    credentials left:");
+        }
         while usable >= before.threshold {
             let amount = self.low_amount()?;
             let paid = self.tap(scene, phone, amount)?;
@@ -226,11 +228,17 @@ impl<'a> Story<'a> {
             if !refilled {
                 expect("the stock after a tap", &usable, &seen)?;
             }
-            self.screen.write(&format!(" {usable}"));
+            match self.screen.is_verbose() {
+                true => self.screen.fact(&format!("{amount} approved, {usable} credentials left")),
+                false => self.screen.write(&format!(" {usable}")),
+            }
         }
         self.report.credentials.lowest = usable;
         let Stock { usable: refilled, target, .. } = handset::wait_for_refill(phone)?;
-        self.screen.write(&format!(" -> {refilled}\n"));
+        match self.screen.is_verbose() {
+            true => self.screen.fact(&format!("refilled to {refilled} credentials")),
+            false => self.screen.write(&format!(" -> {refilled}\n")),
+        }
         let measured = phone.wait_for(|event| matches!(event, Event::Monitor { id, .. } if id == "EVENT_REPLENISH"));
         let Some(Event::Monitor { fields, .. }) = measured else {
             anyhow::bail!("the monitor did not hear of the replenishment");
@@ -270,11 +278,11 @@ impl<'a> Story<'a> {
     }
 
     fn kill_and_start(&mut self, scene: &Scene, phone: Phone) -> Result<Phone> {
-        self.next("The app's process is killed (SIGKILL) and started by the next tap");
+        self.next("The app's process is killed (SIGKILL) and started again");
         no_stray_events(&phone)?;
         phone.kill();
         let started = Instant::now();
-        let phone = scene.holder.start(None)?;
+        let phone = scene.holder.start(Vec::new())?;
         let process_ms = started.elapsed().as_secs_f64() * 1_000.0;
         let opened_ms = phone.opened_in_ms;
         self.report.cold_open_ms = Some((opened_ms * 100.0).round() / 100.0);
@@ -334,7 +342,7 @@ impl<'a> Story<'a> {
 
     fn tell_approved(&self, amount: Amount, paid: &PhonePayment) -> Result<()> {
         check_approved(amount, paid)?;
-        let reference = paid.payment.reference.map(hex::encode_upper).unwrap_or_default();
+        let reference = paid.payment.reference.map(handset::reference_in_words).unwrap_or_default();
         self.screen.good(&format!(
             "{amount} approved: signature (CDA) verified by the terminal, cryptogram by the issuer, reference {reference}"
         ));
@@ -350,12 +358,13 @@ impl<'a> Story<'a> {
         let paid = self.tap(scene, phone, amount)?;
         expect(&format!("the tap of {amount}"), outcome, paid.payment.outcome.name())?;
         expect("the code that the app hears", &code.to_string(), &paid.code.unwrap_or_default().to_string())?;
-        let words = match &paid.payment.outcome {
-            PaymentOutcome::SeePhone => "see phone".to_owned(),
+        let terminal = match &paid.payment.outcome {
+            PaymentOutcome::SeePhone => "the terminal says: see phone".to_owned(),
+            PaymentOutcome::NotAccepted(reason) => format!("the terminal finds no card ({reason})"),
             outcome => outcome.to_string(),
         };
-        self.screen
-            .good(&format!("{amount} refused: the app hears {code} ({}), the terminal: {words}", tap_meaning(code)));
+        let meaning = tap_meaning(code);
+        self.screen.good(&format!("{amount} refused: {terminal}; the app hears {code} ({meaning})"));
         Ok(())
     }
 

@@ -1,0 +1,232 @@
+//! The program as its users meet it: the demo, a tap by hand, a phone that is killed.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use nfcwallet_core::wallet::RemoteConfig;
+use nfcwallet_sandbox::phone::{Call, Event, Phone, PhoneProgram};
+use nfcwallet_sandbox::servers::{Sandbox, SandboxConfig};
+use nfcwallet_sandbox::token_service::{DecisionPolicy, Policy};
+use serde_json::{Value, json};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_nfcwallet-sandbox");
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).output().unwrap()
+}
+
+/// What it said, if it ended with `code`.
+fn ended(output: &Output, code: i32) -> (String, String) {
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (told, errors) = (said(&output.stdout), said(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{}\n{told}{errors}", output.status);
+    (told, errors)
+}
+
+fn report(arguments: &[&str]) -> Value {
+    let output = run(arguments);
+    ended(&output, 0);
+    // One object and nothing else.
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn outcomes(report: &Value) -> Vec<(String, u64)> {
+    let taps = report["taps"].as_array().unwrap();
+    taps.iter().map(|tap| (tap["outcome"].as_str().unwrap().to_owned(), tap["code"].as_u64().unwrap())).collect()
+}
+
+#[test]
+fn the_demo_reports_a_whole_life() {
+    let report = report(&["demo", "--json", "--seed", "1"]);
+    assert_eq!(report["ok"], true);
+    assert_eq!(report["activation"]["mode"], "manual");
+    assert_eq!(report["activation"]["phases"].as_array().unwrap().len(), 11);
+    assert_eq!(report["credentials"], json!({ "start": 20, "lowest": 9, "end": 17, "threshold": 10 }));
+    assert_eq!(report["replenishments"], 1);
+    assert_eq!((&report["cryptograms"], &report["violations"]), (&json!(14), &json!(0)));
+    let refused: Vec<_> = outcomes(&report).into_iter().filter(|(outcome, _)| outcome != "approved").collect();
+    let expected = [("see_phone", 10_003), ("not_accepted", 10_008), ("not_accepted", 10_009)];
+    assert_eq!(refused, expected.map(|(outcome, code)| (outcome.to_owned(), code)));
+}
+
+#[test]
+fn the_silent_demo_waits_for_its_user() {
+    let report = report(&["demo", "--silent", "--json"]);
+    assert_eq!((&report["ok"], &report["activation"]["mode"]), (&json!(true), &json!("silent")));
+    assert!(report["statuses"].as_array().unwrap().contains(&json!(21)), "{report}");
+    assert_eq!(outcomes(&report)[0], ("not_accepted".to_owned(), 10_008));
+}
+
+#[test]
+fn the_same_seed_taps_the_same_amounts() {
+    let amounts = |seed| {
+        let report = report(&["demo", "--json", "--seed", seed]);
+        report["taps"].as_array().unwrap().iter().map(|tap| tap["amount"].clone()).collect::<Vec<_>>()
+    };
+    let first = amounts("7");
+    assert_eq!(first, amounts("7"));
+    assert_ne!(first, amounts("8"));
+}
+
+/// `serve` on a folder of its own.
+struct Served {
+    folder: tempfile::TempDir,
+    process: Child,
+}
+
+impl Served {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let process =
+            Command::new(PROGRAM).args(["serve", "--data"]).arg(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut served = Self { folder, process };
+        // The object is printed once everything listens; the stream stays open.
+        let output = served.process.stdout.as_mut().unwrap();
+        let mut objects = serde_json::Deserializer::from_reader(output).into_iter::<Value>();
+        let printed = objects.next().unwrap().unwrap();
+        let written = std::fs::read(served.file()).unwrap();
+        assert_eq!(printed, serde_json::from_slice::<Value>(&written).unwrap());
+        served
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("serve.json")
+    }
+
+    fn tap(&self, arguments: &[&str]) -> Output {
+        let data = ["tap", "--data", self.folder.path().to_str().unwrap()];
+        run(&[&data, arguments].concat())
+    }
+
+    fn kill(mut self) -> tempfile::TempDir {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        // Nothing is left to kill when this is dropped.
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+#[test]
+fn a_tap_by_hand_makes_its_phone_ready_and_pays_over_http() {
+    let served = Served::start();
+    let first = served.tap(&["--amount", "12.50"]);
+    let (told, _) = ended(&first, 0);
+    for words in ["connecting alice", "activating", "12.50 EUR: approved by the issuer", "19 credentials left"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+
+    let second = served.tap(&["--amount", "3", "--cash-back", "1", "--json"]);
+    let paid: Value = serde_json::from_slice(&second.stdout).unwrap();
+    assert_eq!(
+        (&paid["amount"], &paid["outcome"], &paid["code"]),
+        (&json!("3.00"), &json!("approved"), &json!(10_000))
+    );
+    assert_eq!((&paid["cda_verified"], &paid["cryptogram_verified"]), (&json!(true), &json!(true)));
+    assert_eq!(paid["credentials_left"], 18);
+}
+
+#[test]
+fn only_an_approved_tap_ends_well() {
+    let served = Served::start();
+    let high = served.tap(&["--amount", "80.00"]);
+    let (told, _) = ended(&high, 1);
+    assert!(told.contains("see phone"), "{told}");
+    ended(&served.tap(&["--amount", "80.00", "--authenticate"]), 0);
+    let gate = ["--amount", "0", "--merchant-category", "4111"];
+    ended(&served.tap(&gate), 1);
+    ended(&served.tap(&[gate.as_slice(), &["--transit"]].concat()), 0);
+}
+
+#[test]
+fn a_tap_without_servers_says_how_to_start_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let says = |folder: &Path| {
+        let output = run(&["tap", "--amount", "1", "--data", folder.to_str().unwrap()]);
+        ended(&output, 1).1
+    };
+    let never = says(folder.path());
+    assert!(never.contains("no servers run") && never.contains("nfcwallet-sandbox serve --data"), "{never}");
+    let left_over = Served::start().kill();
+    let stale = says(left_over.path());
+    assert!(stale.contains("left over") && stale.contains("nfcwallet-sandbox serve --data"), "{stale}");
+}
+
+#[test]
+fn one_folder_is_served_once() {
+    let served = Served::start();
+    let second = run(&["serve", "--data", served.folder.path().to_str().unwrap()]);
+    let (_, says) = ended(&second, 1);
+    assert!(says.contains("is served already"), "{says}");
+    assert!(served.file().exists());
+}
+
+#[test]
+fn a_wrong_amount_is_refused_by_name() {
+    for (amount, currency, words) in
+        [("-1", "EUR", "amount: `-1` is negative"), ("1.5", "JPY", "limit 0 in JPY"), ("1", "ABC", "currency: `ABC`")]
+    {
+        let output = run(&["tap", "--amount", amount, "--currency", currency]);
+        let (_, says) = ended(&output, 1);
+        assert!(says.contains(words), "{says}");
+    }
+}
+
+/// A phone of a sandbox in this process.
+fn phone(sandbox: &Sandbox, folder: &Path) -> Phone {
+    let program = PhoneProgram { path: PROGRAM.into(), arguments: vec!["phone".into()] };
+    let options = [
+        "--directory".into(),
+        folder.as_os_str().to_owned(),
+        "--mpp".into(),
+        sandbox.addresses().mpp.to_string().into(),
+        "--trust-key".into(),
+        hex::encode(sandbox.trust_key()).into(),
+    ];
+    Phone::start(&program, &options).unwrap()
+}
+
+fn percent(event: &Event) -> Option<u8> {
+    match event {
+        Event::Progress { percent, .. } => Some(*percent),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_bar_never_falls_when_the_phone_is_killed() {
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
+    let mut config = RemoteConfig::default();
+    (config.nfc_issue_config.apply_token_times, config.nfc_issue_config.apply_token_interval) = (1_000, 20);
+    let config = Some(config);
+    sandbox.service().set_policy(Policy {
+        decision: DecisionPolicy::Delayed { polls: 900 },
+        config,
+        ..Policy::default()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let first = phone(&sandbox, folder.path());
+    first.call(Call::Connect { user: "ann".to_owned() }).unwrap();
+    first.begin(Call::Activate { silent: false }).unwrap();
+    // The bar is well within its longest phase.
+    first.wait_for(|event| percent(event) >= Some(16)).unwrap();
+    let shown = first.events().iter().filter_map(percent).max().unwrap_or(16);
+    first.kill();
+
+    let second = phone(&sandbox, folder.path());
+    second.call(Call::Connect { user: "ann".to_owned() }).unwrap();
+    let resumed = second.wait_for(|event| percent(event).is_some()).unwrap();
+    assert!(percent(&resumed) >= Some(shown), "{resumed:?} after {shown} %");
+    let Event::Progress { elapsed_ms, .. } = resumed else { panic!("no progress") };
+    // Some 60 polls of 20 ms each had passed.
+    assert!(Duration::from_millis(elapsed_ms) >= Duration::from_secs(1), "{elapsed_ms} ms");
+}
