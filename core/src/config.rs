@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::WalletError;
 use crate::host::Deadlines;
@@ -108,16 +108,22 @@ pub struct RemoteConfig {
 #[serde(default, rename_all = "camelCase")]
 pub struct IssueConfig {
     /// Polls for the application; 0 = 10; at most 1000.
+    #[serde(deserialize_with = "number_or_invalid")]
     pub apply_token_times: u32,
-    /// Milliseconds between them; used only with a count above 0; default 2000; at most 60 000.
+    /// Milliseconds between them; 0 = 2000; at most 60 000. Without a count it counts as unset.
+    #[serde(deserialize_with = "number_or_invalid")]
     pub apply_token_interval: u32,
     /// Polls for the activation; 0 = 10; at most 1000.
+    #[serde(deserialize_with = "number_or_invalid")]
     pub activate_times: u32,
-    /// Milliseconds between them; default 2000; at most 60 000.
+    /// Milliseconds between them; 0 = 2000; at most 60 000.
+    #[serde(deserialize_with = "number_or_invalid")]
     pub activate_interval: u32,
     /// Polls for the session; 0 = 10; at most 1000.
+    #[serde(deserialize_with = "number_or_invalid")]
     pub session_times: u32,
-    /// Milliseconds between them; default 500; at most 60 000.
+    /// Milliseconds between them; 0 = 500; at most 60 000.
+    #[serde(deserialize_with = "number_or_invalid")]
     pub session_interval: u32,
 }
 
@@ -126,10 +132,13 @@ pub struct IssueConfig {
 #[serde(default, rename_all = "camelCase")]
 pub struct TransactionConfig {
     /// Wins over `support_transit`.
+    #[serde(deserialize_with = "switch_or_absent")]
     pub is_support_transit: Option<bool>,
     /// Wins over `support_lock_screen_pay`.
+    #[serde(deserialize_with = "switch_or_absent")]
     pub is_support_transit_without_consent: Option<bool>,
     /// Allows asking for the password-free amount with the status.
+    #[serde(deserialize_with = "switch_or_absent")]
     pub async_amount_limit_switch: Option<bool>,
 }
 
@@ -158,6 +167,9 @@ impl RemoteConfig {
             ("nfc_issue_config.sessionInterval", issue.session_interval, 60_000),
         ];
         match limits.into_iter().find(|(_, value, limit)| value > limit) {
+            Some((field, INVALID, limit)) => {
+                Err(WalletError::InvalidInput { field, reason: format!("is no number from 0 to {limit}") })
+            }
             Some((field, value, limit)) => {
                 Err(WalletError::InvalidInput { field, reason: format!("is {value}, limit {limit}") })
             }
@@ -184,13 +196,29 @@ impl RemoteConfig {
     }
 }
 
-/// A count of 0 is the vendor's "unset": the printed interval beside it is then meaningless too.
-fn budget(times: u32, interval_ms: u32, default_interval_ms: u64) -> PollBudget {
-    match times {
-        0 => PollBudget { times: 10, interval: Duration::from_millis(default_interval_ms) },
-        _ => PollBudget { times, interval: Duration::from_millis(u64::from(interval_ms)) },
-    }
+/// Stands for a value that was there and was no number: above every limit, so that it is refused by
+/// name, without making the answer that carries it unreadable.
+const INVALID: u32 = u32::MAX;
+
+fn number_or_invalid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(INVALID))
 }
+
+/// A switch that is neither on nor off counts as absent: the app's own is in force.
+fn switch_or_absent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    Ok(serde_json::Value::deserialize(deserializer)?.as_bool())
+}
+
+/// A count of 0 is the vendor's "unset": the printed interval beside it is then meaningless too.
+fn budget(times: u32, interval_ms: u32, default_interval_ms: u32) -> PollBudget {
+    let interval_ms = if times == 0 || interval_ms == 0 { default_interval_ms } else { interval_ms };
+    let times = if times == 0 { DEFAULT_POLLS } else { times };
+    PollBudget { times, interval: Duration::from_millis(u64::from(interval_ms)) }
+}
+
+/// Polls where the service says nothing.
+const DEFAULT_POLLS: u32 = 10;
 
 /// The app's and the service's configuration together. The service wins where it says something.
 #[derive(Debug)]
@@ -283,6 +311,26 @@ mod tests {
             serde_json::from_str(r#"{"nfc_issue_config":{"applyTokenTimes":0,"applyTokenInterval":25,"later":1}}"#)
                 .unwrap();
         assert_eq!(printed.application_polls(), unset.application_polls());
+    }
+
+    #[test]
+    fn a_count_without_an_interval_keeps_the_default_pause() {
+        let config: RemoteConfig = serde_json::from_str(r#"{"nfc_issue_config":{"applyTokenTimes":3}}"#).unwrap();
+        assert_eq!(config.application_polls(), PollBudget { times: 3, interval: Duration::from_millis(2_000) });
+    }
+
+    #[test]
+    fn a_mistyped_value_is_refused_by_name_and_does_not_hide_the_rest() {
+        for value in ["-1", "\"10\"", "1.5", "null", "99999999999"] {
+            let text = format!(r#"{{"nfc_issue_config":{{"activateTimes":{value}}}}}"#);
+            let config: RemoteConfig = serde_json::from_str(&text).unwrap();
+            let refused = config.validate().unwrap_err();
+            assert_eq!(refused.to_string(), "nfc_issue_config.activateTimes: is no number from 0 to 1000", "{value}");
+        }
+        let odd = r#"{"nfc_transaction_config":{"isSupportTransit":"yes","isSupportTransitWithoutConsent":true}}"#;
+        let config: RemoteConfig = serde_json::from_str(odd).unwrap();
+        assert_eq!(config.nfc_transaction_config.is_support_transit, None);
+        assert_eq!(config.nfc_transaction_config.is_support_transit_without_consent, Some(true));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(crate) struct Run<'a> {
     /// The budgets that the run started with; a change never affects a running activation.
     budgets: RemoteConfig,
     times: BTreeMap<&'static str, Duration>,
+    /// The service refused the session once; a second time is its fault.
+    session_renewed: bool,
     /// From the host, for the monitor.
     fingerprint: Option<String>,
 }
@@ -41,16 +43,29 @@ impl<'a> Run<'a> {
         let now = context.calls.clock().monotonic();
         let earlier = Duration::from_millis(journal.elapsed_ms);
         let meter = ProgressMeter::new(journal.mode, journal.percent, earlier, now);
-        let budgets = context.configuration.remote();
         // A run that has not applied yet may be unknown to the store.
         let journalled = journal.step != Step::Apply;
-        let times = BTreeMap::new();
-        Self { context, user, journal, meter, listener, journalled, budgets, times, fingerprint: None }
+        Self {
+            context,
+            user,
+            journal,
+            meter,
+            listener,
+            journalled,
+            budgets: context.configuration.remote(),
+            times: BTreeMap::new(),
+            session_renewed: false,
+            fingerprint: None,
+        }
     }
 
     /// Runs from the journal's step to the end: an active token, or a prepared one if silent.
     pub(crate) async fn finish(mut self) -> Result<()> {
-        let outcome = self.steps().await;
+        // What fails after a logout fails because of it: the relay speaks for another user then.
+        let outcome = match self.steps().await {
+            Err(error) => Err(self.check_user().err().unwrap_or(error)),
+            done => done,
+        };
         if let Err(error) = &outcome {
             self.give_up(error)?;
         }
@@ -63,6 +78,7 @@ impl<'a> Run<'a> {
         self.context.service.ensure_keys().await?;
         self.check_device()?;
         loop {
+            self.check_user()?;
             self.progress(self.journal.step.phase(), 0, 1)?;
             let started = self.now();
             let step = self.journal.step;
@@ -81,6 +97,14 @@ impl<'a> Run<'a> {
                 self.progress(ActivationPhase::Done, 1, 1)?;
                 return Ok(());
             }
+        }
+    }
+
+    /// A run whose user has logged out stops where it is; the user's next `connect` goes on.
+    fn check_user(&self) -> Result<()> {
+        match self.context.store.read(|tx| tx.connected_key())? {
+            Some(connected) if connected == self.user.key => Ok(()),
+            _ => Err(WalletError::NotConnected),
         }
     }
 
@@ -119,9 +143,15 @@ impl<'a> Run<'a> {
         let budget = self.budgets.application_polls();
         let operation = Operation::ApplicationStatus { application_id: self.application_id()? };
         for poll in 1..=budget.times {
-            let Answer::Application { decision } = self.context.query(self.user, &operation).await? else {
-                return Err(unexpected_answer());
+            let answer = match self.query(&operation).await {
+                // A poll that was lost is one poll of the budget.
+                Err(WalletError::Network { .. }) if poll < budget.times => {
+                    self.context.calls.clock().sleep(budget.interval).await;
+                    continue;
+                }
+                answer => answer?,
             };
+            let Answer::Application { decision } = answer else { return Err(unexpected_answer()) };
             let step_up = decision == Decision::StepUpRequired {};
             self.progress_with(ActivationPhase::AwaitingApproval, poll, budget.times, step_up)?;
             match decision {
@@ -155,7 +185,8 @@ impl<'a> Run<'a> {
             count: self.context.configuration.app().target_stock,
         };
         let answer = match self.ask(&operation, "provision").await {
-            Err(WalletError::Service { reason: ServiceProblem::SessionRequired }) => {
+            Err(WalletError::Service { reason: ServiceProblem::SessionRequired }) if !self.session_renewed => {
+                self.session_renewed = true;
                 self.context.sessions.forget();
                 return self.go(Step::OpenSession);
             }
@@ -166,8 +197,7 @@ impl<'a> Run<'a> {
         };
         self.progress(ActivationPhase::Storing, 0, 1)?;
         if let Err(error) = Card::compile(&profile) {
-            self.refuse(token_reference, error.to_string()).await?;
-            return Err(failed(ActivationFailure::ProfileRefused { reason: error.to_string() }));
+            return self.refuse(token_reference, error.to_string()).await;
         }
         let token = TokenRecord {
             reference: token_reference,
@@ -178,23 +208,28 @@ impl<'a> Run<'a> {
         self.journal.step = Step::Report;
         self.note_progress();
         // Card, credentials and the journal's next step in one commit: a kill leaves all or nothing.
-        self.context.store.write_guarded(|tx| {
+        let stored = self.context.store.write_guarded(|tx| {
             tx.put_token(self.user.key, &token, &profile)?;
             tx.add_credentials(self.user.key, &credentials)?;
             tx.put_journal(self.user.key, &self.journal)
-        })?;
-        Ok(false)
+        });
+        match stored {
+            // A counter that is there twice, or another user's token: asked again, the service would
+            // answer the same.
+            Err(WalletError::Protocol { reason }) => self.refuse(token.reference, reason.to_owned()).await,
+            stored => stored.map(|()| false),
+        }
     }
 
-    /// Tells the service that its profile was refused. The refusal stands whether or not it hears.
-    async fn refuse(&self, token_reference: String, refusal: String) -> Result<()> {
-        let operation = Operation::ReportProvisioned { token_reference, stored: false, refusal: Some(refusal) };
-        match self.ask(&operation, "refuse").await {
-            Ok(_) | Err(WalletError::Network { .. } | WalletError::Service { .. } | WalletError::Protocol { .. }) => {
-                Ok(())
-            }
-            Err(error) => Err(error),
+    /// Tells the service that what it provisioned was refused, and ends the run. The refusal stands
+    /// whether or not the service hears.
+    async fn refuse(&self, token_reference: String, reason: String) -> Result<bool> {
+        let refusal = Some(reason.clone());
+        let operation = Operation::ReportProvisioned { token_reference, stored: false, refusal };
+        if let Err(error) = self.ask(&operation, "refuse").await {
+            tracing::info!(code = error.code(), "the service did not hear of the refusal");
         }
+        Err(failed(ActivationFailure::ProfileRefused { reason }))
     }
 
     async fn report(&mut self) -> Result<bool> {
@@ -220,7 +255,13 @@ impl<'a> Run<'a> {
         let budget = self.budgets.activation_polls();
         let operation = Operation::Activate { token_reference: self.token_reference()? };
         for poll in 1..=budget.times {
-            let answer = self.context.query(self.user, &operation).await?;
+            let answer = match self.query(&operation).await {
+                Err(WalletError::Network { .. }) if poll < budget.times => {
+                    self.context.calls.clock().sleep(budget.interval).await;
+                    continue;
+                }
+                answer => answer?,
+            };
             self.progress(ActivationPhase::ActivatingAtService, poll, budget.times)?;
             match answer {
                 Answer::Activated {} => return self.go(Step::ActivateLocally),
@@ -236,6 +277,9 @@ impl<'a> Run<'a> {
 
     fn activate_locally(&mut self) -> Result<bool> {
         self.context.store.write_guarded(|tx| {
+            if tx.connected_key()? != Some(self.user.key) {
+                return Err(WalletError::NotConnected);
+            }
             tx.set_token_phase(self.user.key, TokenPhase::Active)?;
             tx.clear_journal(self.user.key)
         })?;
@@ -249,7 +293,7 @@ impl<'a> Run<'a> {
     fn give_up(&mut self, error: &WalletError) -> Result<()> {
         let user = self.user.key;
         let applied = self.journal.application_id.is_some() || self.context.store.read(|tx| tx.has_journal(user))?;
-        if is_final(error) || !applied {
+        if is_final(error, self.journal.step) || !applied {
             return self.context.store.write_guarded(|tx| {
                 tx.remove_token(user)?;
                 tx.clear_journal(user)
@@ -275,6 +319,12 @@ impl<'a> Run<'a> {
     fn note_progress(&mut self) {
         self.journal.percent = self.meter.percent();
         self.journal.elapsed_ms = u64::try_from(self.meter.elapsed(self.now()).as_millis()).unwrap_or(u64::MAX);
+    }
+
+    /// A poll, for as long as its user is the one who is logged in.
+    async fn query(&self, operation: &Operation) -> Result<Answer> {
+        self.check_user()?;
+        self.context.query(self.user, operation).await
     }
 
     async fn ask(&self, operation: &Operation, label: &str) -> Result<Answer> {
@@ -356,13 +406,17 @@ fn failed(reason: ActivationFailure) -> WalletError {
 }
 
 /// Failures that a repetition of the same step cannot mend.
-fn is_final(error: &WalletError) -> bool {
+fn is_final(error: &WalletError, step: Step) -> bool {
     match error {
-        WalletError::DeviceUnsafe { .. } => true,
+        // Later the verdict may change back, and the service knows of the token.
+        WalletError::DeviceUnsafe { .. } => step == Step::Apply,
         WalletError::ActivationFailed { reason } => !matches!(reason, ActivationFailure::StillPending),
         WalletError::Service { reason } => matches!(
             reason,
-            ServiceProblem::Declined { .. } | ServiceProblem::UnknownToken | ServiceProblem::UnknownOperation
+            ServiceProblem::Declined { .. }
+                | ServiceProblem::UnknownToken
+                | ServiceProblem::UnknownOperation
+                | ServiceProblem::BadSignature
         ),
         _ => false,
     }

@@ -8,14 +8,13 @@ mod journal;
 mod machine;
 mod progress;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use progress::{ActivationMode, ActivationPhase, ActivationProgress};
 
 use crate::Result;
 use crate::context::{Context, User};
-use crate::error::{TokenProblem, WalletError};
+use crate::error::WalletError;
 use crate::host::{ActivationListener, MonitorEvent};
 use crate::storage::{TokenPhase, Tx, UserKey};
 use journal::{Journal, Step};
@@ -25,13 +24,20 @@ use machine::Run;
 #[derive(Debug, Default)]
 pub(crate) struct Activations {
     turn: async_lock::Mutex<()>,
-    running: AtomicBool,
+    running: Mutex<Option<UserKey>>,
+    /// How the last run ended, for a confirm that waited for it.
+    last_failure: Mutex<Option<(UserKey, WalletError)>>,
 }
 
 impl Activations {
-    /// Is a run going on in this process?
-    pub(crate) fn is_running(&self) -> bool {
-        self.running.load(Ordering::Acquire)
+    /// Whose run is going on in this process?
+    pub(crate) fn running(&self) -> Option<UserKey> {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is a run of this user going on in this process?
+    pub(crate) fn is_running(&self, user: UserKey) -> bool {
+        self.running() == Some(user)
     }
 
     /// Activates, or goes on with an unfinished run.
@@ -47,7 +53,7 @@ impl Activations {
         listener: Arc<dyn ActivationListener>,
     ) -> Result<()> {
         let Some(_turn) = self.turn.try_lock() else { return Err(WalletError::ActivationInProgress) };
-        let _running = Running::start(&self.running);
+        let _running = Running::start(&self.running, user.key);
         let journal = match unfinished(context, user)? {
             Some(journal) => taken_over(journal, mode),
             None => {
@@ -55,7 +61,7 @@ impl Activations {
                 Journal::new(context.random(), mode, Step::Apply)
             }
         };
-        Run::new(context, user, journal, listener).finish().await
+        self.remember(user, Run::new(context, user, journal, listener).finish().await)
     }
 
     /// Confirms a silently prepared token; waits for a silent run that is unfinished.
@@ -69,8 +75,12 @@ impl Activations {
         listener: Arc<dyn ActivationListener>,
     ) -> Result<()> {
         let _turn = self.turn.lock().await;
-        let _running = Running::start(&self.running);
-        let outcome = confirm_now(context, user, listener).await;
+        let _running = Running::start(&self.running, user.key);
+        let outcome = match confirm_now(context, user, listener).await {
+            // The run that this call waited for says better why there is no token.
+            Err(WalletError::NoToken) => Err(self.failure_of(user).unwrap_or(WalletError::NoToken)),
+            other => other,
+        };
         let mut fields = std::collections::BTreeMap::from([("confirmResult", outcome.is_ok().to_string())]);
         if let Err(error) = &outcome {
             fields.insert("errorCode", error.code().to_string());
@@ -90,9 +100,20 @@ impl Activations {
         }
         let Some(_turn) = self.turn.try_lock() else { return Ok(()) };
         let Some(journal) = unfinished(context, user)? else { return Ok(()) };
-        let _running = Running::start(&self.running);
+        let _running = Running::start(&self.running, user.key);
         let listener = Arc::clone(&context.calls.host().activation);
-        Run::new(context, user, Journal { parked: false, ..journal }, listener).finish().await
+        self.remember(user, Run::new(context, user, Journal { parked: false, ..journal }, listener).finish().await)
+    }
+
+    fn remember(&self, user: &User, outcome: Result<()>) -> Result<()> {
+        let failure = outcome.as_ref().err().map(|error| (user.key, error.clone()));
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+        outcome
+    }
+
+    fn failure_of(&self, user: &User) -> Option<WalletError> {
+        let failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.filter(|(failed, _)| *failed == user.key).map(|(_, error)| error)
     }
 }
 
@@ -132,7 +153,8 @@ fn refuse_second_token(context: &Context, user: &User) -> Result<()> {
     match context.store.read(|tx| tx.token(user.key))?.map(|token| token.phase) {
         None => Ok(()),
         Some(TokenPhase::Stored | TokenPhase::Reported) => {
-            Err(WalletError::TokenUnavailable { reason: TokenProblem::AwaitsConfirmation })
+            let reason = "a token is prepared; confirm it".to_owned();
+            Err(WalletError::InvalidInput { field: "mode", reason })
         }
         Some(TokenPhase::Active) => {
             let reason = "a token is active; delete it before activating another".to_owned();
@@ -142,17 +164,17 @@ fn refuse_second_token(context: &Context, user: &User) -> Result<()> {
 }
 
 /// True while it lives, also when the caller drops the run's future.
-struct Running<'a>(&'a AtomicBool);
+struct Running<'a>(&'a Mutex<Option<UserKey>>);
 
 impl<'a> Running<'a> {
-    fn start(flag: &'a AtomicBool) -> Self {
-        flag.store(true, Ordering::Release);
-        Self(flag)
+    fn start(running: &'a Mutex<Option<UserKey>>, user: UserKey) -> Self {
+        *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(user);
+        Self(running)
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

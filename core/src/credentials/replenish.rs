@@ -15,6 +15,8 @@ use crate::token_service::operations::{Answer, Operation, WireCredential};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// One answer of the service cannot stop replenishment for longer.
+const LONGEST_SERVICE_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 /// Who wants credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +103,9 @@ fn pause_after(failures: u32, jitter: f64, error: &WalletError) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.min(10)).unwrap_or(u32::MAX));
     let pause = doubled.min(LONGEST_PAUSE).mul_f64(jitter);
     match error {
-        WalletError::Service { reason: ServiceProblem::RateLimited { retry_after } } => pause.max(*retry_after),
+        WalletError::Service { reason: ServiceProblem::RateLimited { retry_after } } => {
+            pause.max((*retry_after).min(LONGEST_SERVICE_PAUSE))
+        }
         _ => pause,
     }
 }
@@ -162,7 +166,7 @@ async fn fetch(context: &Context, user: &User, token: &TokenRecord, request: Rep
         other => other,
     };
     match answer {
-        Ok(Answer::Replenished { credentials }) => store(context, user, &request, &credentials),
+        Ok(Answer::Replenished { credentials }) => store(context, user, token, request, &credentials),
         Ok(_) => Err(unexpected_answer()),
         Err(error) => {
             if let WalletError::Service {
@@ -170,7 +174,7 @@ async fn fetch(context: &Context, user: &User, token: &TokenRecord, request: Rep
             } = &error
             {
                 // The service answered this request for good; the next attempt is a new one.
-                context.store.write(|tx| tx.clear_replenish_request(user.key))?;
+                forget_request(context, user)?;
             }
             Err(error)
         }
@@ -186,17 +190,37 @@ async fn ask(context: &Context, user: &User, token: &TokenRecord, request: &Repl
     context.ask(user, &operation, RequestId(request.request_id)).await
 }
 
-fn store(context: &Context, user: &User, request: &ReplenishRequest, credentials: &[WireCredential]) -> Result<u32> {
+/// One commit: the batch is in and its request is finished, or neither.
+fn store(
+    context: &Context,
+    user: &User,
+    token: &TokenRecord,
+    request: ReplenishRequest,
+    credentials: &[WireCredential],
+) -> Result<u32> {
     let count = u32::try_from(credentials.len()).unwrap_or(u32::MAX);
     if count == 0 || count > request.count {
+        forget_request(context, user)?;
         return Err(WalletError::Protocol { reason: "the batch has another size than asked for" });
     }
-    // One commit: the batch is in and its request is finished, or neither.
-    context.store.write_guarded(|tx| {
+    let stored = context.store.write_guarded(|tx| {
+        // The token may have been deleted or replaced while the answer was on its way.
+        let same_token = tx.token(user.key)?.is_some_and(|now| now.reference == token.reference);
+        if !same_token || tx.replenish_request(user.key)? != Some(request) {
+            return Err(WalletError::TokenUnavailable { reason: TokenProblem::OutcomeUnknown });
+        }
         tx.add_credentials(user.key, credentials)?;
         tx.clear_replenish_request(user.key)
-    })?;
-    Ok(count)
+    });
+    if let Err(WalletError::Protocol { .. }) = stored {
+        // Asked again under this id, the service would answer the same.
+        forget_request(context, user)?;
+    }
+    stored.map(|()| count)
+}
+
+fn forget_request(context: &Context, user: &User) -> Result<()> {
+    context.store.write(|tx| tx.clear_replenish_request(user.key))
 }
 
 /// `EVENT_REPLENISH`, by the field's names.
@@ -226,5 +250,7 @@ mod tests {
         let retry_after = Duration::from_secs(300);
         let error = WalletError::Service { reason: ServiceProblem::RateLimited { retry_after } };
         assert_eq!(pause_after(0, 1.0, &error), retry_after);
+        let for_ever = WalletError::Service { reason: ServiceProblem::RateLimited { retry_after: Duration::MAX } };
+        assert_eq!(pause_after(0, 1.0, &for_ever), LONGEST_SERVICE_PAUSE);
     }
 }

@@ -8,6 +8,7 @@ use super::cdcvm::CdcvmWindow;
 use super::tap::{Happened, Hooks, Tap};
 use super::{TapFailure, TapId};
 use crate::Result;
+use crate::activation::Activations;
 use crate::card::{Card, CardApplication};
 use crate::context::Context;
 use crate::error::WalletError;
@@ -46,7 +47,7 @@ pub(crate) struct Taps {
     ids: AtomicU64,
     card: Mutex<Option<CachedCard>>,
     facts: Mutex<Option<CachedFacts>>,
-    activation_running: Box<dyn Fn() -> bool + Send + Sync>,
+    activations: Arc<Activations>,
 }
 
 #[derive(Default)]
@@ -66,7 +67,8 @@ struct CachedCard {
 struct CachedFacts {
     /// [`crate::storage::Store::commits`] when they were read.
     changes: u64,
-    activating: bool,
+    /// [`Activations::running`] when they were read.
+    running: Option<UserKey>,
     facts: Facts,
 }
 
@@ -83,7 +85,7 @@ impl std::fmt::Debug for Taps {
 }
 
 impl Taps {
-    pub(crate) fn new(activation_running: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(activations: Arc<Activations>) -> Self {
         Self {
             field: Mutex::default(),
             window: CdcvmWindow::default(),
@@ -91,7 +93,7 @@ impl Taps {
             ids: AtomicU64::new(1),
             card: Mutex::default(),
             facts: Mutex::default(),
-            activation_running: Box::new(activation_running),
+            activations,
         }
     }
 
@@ -217,18 +219,18 @@ impl Taps {
     /// The facts, read again only after a change of the store or an expiry.
     fn facts(&self, context: &Context) -> Result<Facts> {
         let changes = context.store.commits();
-        let activating = (self.activation_running)();
+        let running = self.activations.running();
         let now_ms = context.service.service_now_ms();
         let mut cached = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cached) = cached.as_ref() {
             let unexpired = cached.facts.next_expiry_ms.is_none_or(|expiry| now_ms < expiry);
-            if cached.changes == changes && cached.activating == activating && unexpired {
+            if cached.changes == changes && cached.running == running && unexpired {
                 return Ok(cached.facts.clone());
             }
         }
-        let facts = gather(context, activating)?;
+        let facts = gather(context, &self.activations)?;
         // A key store that recovers is no commit: ask again until it has.
-        *cached = facts.healthy.then(|| CachedFacts { changes, activating, facts: facts.clone() });
+        *cached = facts.healthy.then(|| CachedFacts { changes, running, facts: facts.clone() });
         Ok(facts)
     }
 

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::activation;
 use crate::context::{Context, User, unexpected_answer};
 use crate::error::{ServiceProblem, TokenProblem, WalletError};
-use crate::storage::{ChangeKind, PendingChange, TokenPhase, TokenRecord};
+use crate::storage::{ChangeKind, PendingChange, TokenPhase, TokenRecord, Tx};
 use crate::token::Suspender;
 use crate::token_service::RequestId;
 use crate::token_service::operations::{Answer, Operation, ServiceToken};
@@ -60,7 +60,8 @@ fn changeable(context: &Context, user: &User) -> Result<TokenRecord> {
     match token.phase {
         TokenPhase::Active => Ok(token),
         TokenPhase::Stored | TokenPhase::Reported => {
-            Err(WalletError::TokenUnavailable { reason: TokenProblem::AwaitsConfirmation })
+            let reason = "the token awaits the user's confirmation".to_owned();
+            Err(WalletError::InvalidInput { field: "token", reason })
         }
     }
 }
@@ -76,12 +77,22 @@ fn already_done(token: &TokenRecord, kind: ChangeKind) -> bool {
 
 fn begin(context: &Context, user: &User, kind: ChangeKind) -> Result<()> {
     let pending = PendingChange { kind, request_id: context.random() };
-    context.store.write_guarded(|tx| {
+    let note = |tx: &Tx<'_>| {
         if kind == ChangeKind::Delete {
             tx.wipe_credentials(user.key)?;
         }
         tx.set_pending(user.key, Some(pending))
-    })
+    };
+    // At once, and without the host: a lock holds from here on, whatever the key store does. Then
+    // once more under the rollback guard, so that an older file does not undo it.
+    context.store.write(note)?;
+    match context.store.write_guarded(note) {
+        Err(error @ (WalletError::KeyStore { .. } | WalletError::StoreRolledBack)) => {
+            tracing::warn!(code = error.code(), "the change is noted without the rollback guard");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Takes over what the service says of the token.
@@ -98,7 +109,18 @@ fn settle(context: &Context, user: &User, reference: &str, state: &ServiceToken)
             context.store.write_guarded(|tx| tx.remove_token(user.key))?;
             Ok(Vec::new())
         }
-        ServiceToken::Active { .. } | ServiceToken::Inactive { .. } => Err(unexpected_answer()),
+        // Another device's token, or one that the service has not activated: its word is final.
+        ServiceToken::Active { .. } => {
+            context.store.write_guarded(|tx| tx.remove_token(user.key))?;
+            Ok(Vec::new())
+        }
+        ServiceToken::Inactive { .. } => {
+            context.store.write_guarded(|tx| {
+                tx.set_pending(user.key, None)?;
+                tx.set_token_phase(user.key, TokenPhase::Reported)
+            })?;
+            Ok(Vec::new())
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The stored facts that the token status is derived from.
 
 use crate::Result;
-use crate::activation;
+use crate::activation::{self, Activations};
 use crate::context::Context;
 use crate::storage::{ChangeKind, Health, TokenPhase, TokenRecord, UserKey};
 use crate::token::{Suspender, TokenStatus};
@@ -20,7 +20,7 @@ pub(crate) struct Facts {
 }
 
 /// Reads the facts in one transaction.
-pub(crate) fn gather(context: &Context, activation_running: bool) -> Result<Facts> {
+pub(crate) fn gather(context: &Context, activations: &Activations) -> Result<Facts> {
     let now_ms = context.service.service_now_ms();
     let healthy = context.store.health() == Health::Good;
     context.store.read(|tx| {
@@ -32,7 +32,7 @@ pub(crate) fn gather(context: &Context, activation_running: bool) -> Result<Fact
         Ok(Facts {
             user: Some(user),
             healthy,
-            activating: activation_running || activation::is_unfinished(tx, user)?,
+            activating: activations.is_running(user) || activation::is_unfinished(tx, user)?,
             token: tx.token(user)?,
             usable: stock.usable,
             next_expiry_ms: stock.next_expiry_ms,
@@ -61,7 +61,7 @@ impl Facts {
             TokenPhase::Reported => return TokenStatus::Prepared,
             TokenPhase::Active => {}
         }
-        let pending = token.pending.as_ref().map(|change| change.kind);
+        let pending = token.pending.map(|change| change.kind);
         if pending == Some(ChangeKind::Delete) {
             return TokenStatus::QueryFailed;
         }
@@ -72,6 +72,10 @@ impl Facts {
         }
         if !suspenders.is_empty() {
             return TokenStatus::Locked(suspenders);
+        }
+        // An unlock of unknown outcome: nobody is known to hold the token, and nobody knows.
+        if pending.is_some() {
+            return TokenStatus::QueryFailed;
         }
         if self.usable == 0 { TokenStatus::NoCredentials } else { TokenStatus::Ready }
     }
@@ -126,6 +130,13 @@ mod tests {
     fn a_lock_counts_before_the_service_has_answered() {
         let status = with_token(|token| token.pending = pending(ChangeKind::Lock));
         assert_eq!(status, TokenStatus::Locked(vec![Suspender::User]));
+    }
+
+    #[test]
+    fn a_change_of_unknown_outcome_is_never_ready() {
+        for kind in [ChangeKind::Unlock, ChangeKind::Delete] {
+            assert_eq!(with_token(|token| token.pending = pending(kind)).code(), -1);
+        }
     }
 
     #[test]

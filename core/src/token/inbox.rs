@@ -14,15 +14,13 @@ const MOST_ROUNDS: usize = 10;
 /// What the messages ask the wallet to do beyond the token's state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Drained {
-    /// How many messages were applied for the first time.
-    pub(crate) applied: u32,
     /// Fill the stock up.
     pub(crate) replenish: bool,
 }
 
-/// Fetches, applies and acknowledges until the inbox is empty.
-pub(crate) async fn drain(context: &Context, user: &User) -> Result<Drained> {
-    let mut drained = Drained::default();
+/// Fetches, applies and acknowledges until the inbox is empty. `drained` says what was done, also
+/// when an error ends it.
+pub(crate) async fn drain(context: &Context, user: &User, drained: &mut Drained) -> Result<()> {
     for _ in 0..MOST_ROUNDS {
         let Answer::Inbox { messages } = context.query(user, &Operation::FetchInbox {}).await? else {
             return Err(unexpected_answer());
@@ -32,7 +30,6 @@ pub(crate) async fn drain(context: &Context, user: &User) -> Result<Drained> {
         }
         for message in &messages {
             if apply_once(context, user, message)? {
-                drained.applied += 1;
                 drained.replenish |= matches!(message.content, MessageContent::Replenish { .. });
             }
         }
@@ -42,7 +39,7 @@ pub(crate) async fn drain(context: &Context, user: &User) -> Result<Drained> {
             return Err(unexpected_answer());
         };
     }
-    Ok(drained)
+    Ok(())
 }
 
 /// True if the message was new. Its effect and its mark are one commit, so that a repeated delivery
@@ -57,10 +54,14 @@ fn apply_once(context: &Context, user: &User, message: &Message) -> Result<bool>
         tracing::warn!(field, "remote configuration refused");
     }
     context.store.write_guarded(|tx| {
+        // Looked at once more in the commit itself: two deliveries may run at once.
+        if tx.message_applied(&message.id)? {
+            return Ok(false);
+        }
         apply(tx, user, &message.content)?;
-        tx.mark_message(&message.id)
-    })?;
-    Ok(true)
+        tx.mark_message(&message.id)?;
+        Ok(true)
+    })
 }
 
 fn apply(tx: &Tx<'_>, user: &User, content: &MessageContent) -> Result<()> {

@@ -11,6 +11,6 @@ mod sync;
 
 pub(crate) use change::{begin_change, resume_change};
 pub(crate) use facts::{Facts, gather};
-pub(crate) use inbox::drain;
+pub(crate) use inbox::{Drained, drain};
 pub use status::{Page, Suspender, TokenStatus};
 pub(crate) use sync::{CONFIG_SETTING, sync, take_config};

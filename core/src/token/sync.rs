@@ -1,15 +1,25 @@
 //! Reconciling with the service: its word is final.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::Result;
 use crate::config::RemoteConfig;
 use crate::context::{Context, User, unexpected_answer};
 use crate::error::WalletError;
-use crate::storage::TokenPhase;
-use crate::token::resume_change;
+use crate::storage::{TokenPhase, TokenRecord, Tx};
+use crate::token::{Suspender, resume_change};
 use crate::token_service::operations::{Answer, Operation, ServiceToken};
 
 /// Where the store keeps the service's configuration.
 pub(crate) const CONFIG_SETTING: &str = "remote_config";
+
+/// What the phone knew when it asked; an answer that comes after a change of it is dropped.
+#[derive(PartialEq, Eq)]
+struct Known {
+    token: Option<TokenRecord>,
+    activating: bool,
+}
 
 /// Finishes a pending change, then takes over the service's state and configuration.
 pub(crate) async fn sync(context: &Context, user: &User) -> Result<()> {
@@ -18,13 +28,13 @@ pub(crate) async fn sync(context: &Context, user: &User) -> Result<()> {
     {
         return Err(error);
     }
+    let known = context.store.read(|tx| known(tx, user))?;
     let Answer::State { token, config } = context.query(user, &Operation::TokenState {}).await? else {
         return Err(unexpected_answer());
     };
-    take_state(context, user, &token)?;
-    if let Some(config) = config
-        && let Err(WalletError::InvalidInput { field, .. }) = take_config(context, config)
-    {
+    take_state(context, user, &known, &token)?;
+    // No configuration means the defaults: a switch that was withdrawn is off.
+    if let Err(WalletError::InvalidInput { field, .. }) = take_config(context, config.unwrap_or_default()) {
         tracing::warn!(field, "remote configuration refused");
     }
     Ok(())
@@ -40,30 +50,60 @@ pub(crate) fn take_config(context: &Context, config: RemoteConfig) -> Result<()>
     context.store.write(|tx| tx.set_setting(CONFIG_SETTING, &text))
 }
 
-fn take_state(context: &Context, user: &User, state: &ServiceToken) -> Result<()> {
-    let (local, activating) = context.store.read(|tx| Ok((tx.token(user.key)?, tx.has_journal(user.key)?)))?;
+fn known(tx: &Tx<'_>, user: &User) -> Result<Known> {
+    Ok(Known { token: tx.token(user.key)?, activating: tx.has_journal(user.key)? })
+}
+
+fn take_state(context: &Context, user: &User, known_before: &Known, state: &ServiceToken) -> Result<()> {
     // An unfinished run settles its own token.
-    let Some(local) = local.filter(|_| !activating) else { return Ok(()) };
+    let Some(local) = known_before.token.as_ref().filter(|_| !known_before.activating) else { return Ok(()) };
+    let Some(change) = difference(local, state) else { return Ok(()) };
+    let activated = context.store.write_guarded(|tx| {
+        // An activation, a lock or a message in the meantime knows better than this answer.
+        if known(tx, user)? != *known_before {
+            return Ok(false);
+        }
+        match &change {
+            Difference::Suspensions(suspended_by) => {
+                // The service activated it and a crash came before the phone did.
+                tx.set_token_phase(user.key, TokenPhase::Active)?;
+                tx.set_suspensions(user.key, suspended_by)?;
+                Ok(local.phase != TokenPhase::Active)
+            }
+            Difference::NotActive => tx.set_token_phase(user.key, TokenPhase::Reported).map(|()| false),
+            Difference::Gone => tx.remove_token(user.key).map(|_| false),
+        }
+    })?;
+    if activated {
+        let listener = Arc::clone(&context.calls.host().activation);
+        context.events.push(move || listener.on_activated());
+    }
+    Ok(())
+}
+
+/// What the service knows better.
+enum Difference {
+    /// It is active, suspended by these.
+    Suspensions(BTreeSet<Suspender>),
+    /// It is not active yet.
+    NotActive,
+    /// Deleted, replaced by another device's token, or unknown to the service.
+    Gone,
+}
+
+fn difference(local: &TokenRecord, state: &ServiceToken) -> Option<Difference> {
     match state {
         ServiceToken::Active { token_reference, suspended_by } if *token_reference == local.reference => {
             let suspended_by = suspended_by.iter().copied().collect();
-            if local.phase == TokenPhase::Active && local.suspended_by == suspended_by {
-                return Ok(());
-            }
-            context.store.write_guarded(|tx| {
-                // The service activated it and a crash came before the phone did.
-                tx.set_token_phase(user.key, TokenPhase::Active)?;
-                tx.set_suspensions(user.key, &suspended_by)
-            })
+            let same = local.phase == TokenPhase::Active && local.suspended_by == suspended_by;
+            (!same).then_some(Difference::Suspensions(suspended_by))
         }
-        ServiceToken::Inactive { token_reference } if *token_reference == local.reference => match local.phase {
-            TokenPhase::Active => context.store.write_guarded(|tx| tx.set_token_phase(user.key, TokenPhase::Reported)),
-            TokenPhase::Stored | TokenPhase::Reported => Ok(()),
-        },
-        // Deleted, replaced by another device's token, or unknown to the service.
+        ServiceToken::Inactive { token_reference } if *token_reference == local.reference => {
+            (local.phase == TokenPhase::Active).then_some(Difference::NotActive)
+        }
         ServiceToken::Active { .. }
         | ServiceToken::Inactive { .. }
         | ServiceToken::Deleted { .. }
-        | ServiceToken::None {} => context.store.write_guarded(|tx| tx.remove_token(user.key)).map(drop),
+        | ServiceToken::None {} => Some(Difference::Gone),
     }
 }

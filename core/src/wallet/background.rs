@@ -1,7 +1,6 @@
 //! What the wallet does without being asked: catching up, replenishing, settling taps.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::Inner;
 use crate::Result;
@@ -9,36 +8,35 @@ use crate::context::User;
 use crate::credentials::Wish;
 use crate::error::{KeyStoreProblem, WalletError};
 use crate::payment::{AfterTap, TapId};
-use crate::storage::Health;
-use crate::token;
+use crate::token::{self, Drained};
 
 impl Inner {
     /// Keys, inbox and state now; activation and stock in the background.
     pub(super) async fn catch_up(inner: &Arc<Self>) -> Result<()> {
         let user = inner.context.user()?;
         inner.context.service.ensure_keys().await?;
-        Self::drain(inner, &user).await?;
-        {
-            let _turn = inner.talk.lock().await;
-            token::sync(&inner.context, &user).await?;
-        }
+        // A fault of one part does not keep the others from their work.
+        let synced = Self::sync(inner, &user).await;
         Self::resume_activation(inner, &user);
         Self::look_at_stock(inner);
         Self::report_in_background(inner, user);
-        Ok(())
+        synced
     }
 
-    /// Applies the inbox; a message may ask for credentials.
-    pub(super) async fn drain(inner: &Arc<Self>, user: &User) -> Result<()> {
-        let drained = token::drain(&inner.context, user).await?;
-        if drained.applied > 0 {
-            inner.taps.forget_card();
-        }
+    /// Applies the inbox, then takes the service's state over. Both are tried; the first fault is
+    /// told.
+    pub(super) async fn sync(inner: &Arc<Self>, user: &User) -> Result<()> {
+        let _turn = inner.talk.lock().await;
+        let mut drained = Drained::default();
+        let inbox = token::drain(&inner.context, user, &mut drained).await;
+        let state = token::sync(&inner.context, user).await;
+        // Also after a lost acknowledgement: what was applied is not delivered again.
+        inner.taps.forget_card();
         if drained.replenish {
             inner.replenishing.forget_failures();
             Self::replenish_in_background(inner, Wish::Manual);
         }
-        Ok(())
+        inbox.and(state)
     }
 
     /// After a tap: the rollback anchor is settled and the stock looked at, off the tap's thread.
@@ -102,19 +100,35 @@ impl Inner {
         }));
     }
 
-    /// One timer for the next automatic attempt.
-    fn retry_later(inner: &Arc<Self>) {
+    /// A timer for the next automatic attempt. The earliest one counts; a later one that wakes up
+    /// behind it does nothing.
+    pub(super) fn retry_later(inner: &Arc<Self>) {
         let clock = Arc::clone(&inner.context.calls.host().clock);
-        let Some(pause) = inner.replenishing.retry_in(clock.monotonic()) else { return };
-        if inner.retry_scheduled.swap(true, Ordering::AcqRel) {
-            return;
+        let now = clock.monotonic();
+        let Some(pause) = inner.replenishing.retry_in(now) else { return };
+        let at = now + pause;
+        {
+            let mut scheduled = inner.retry_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if scheduled.is_some_and(|earlier| earlier <= at) {
+                return;
+            }
+            *scheduled = Some(at);
         }
         let weak = Arc::downgrade(inner);
         inner.context.calls.spawn(Box::pin(async move {
             clock.sleep(pause).await;
-            if let Some(inner) = weak.upgrade() {
-                inner.retry_scheduled.store(false, Ordering::Release);
-                Self::look_at_stock(&inner);
+            let Some(inner) = weak.upgrade() else { return };
+            {
+                let mut scheduled = inner.retry_at.lock().unwrap_or_else(PoisonError::into_inner);
+                if *scheduled != Some(at) {
+                    return;
+                }
+                *scheduled = None;
+            }
+            // A failure in between moved the back-off, or the host's timer was early.
+            match inner.replenishing.retry_in(clock.monotonic()) {
+                Some(_) => Self::retry_later(&inner),
+                None => Self::look_at_stock(&inner),
             }
         }));
     }
@@ -132,17 +146,15 @@ impl Inner {
     /// A store that will never pay again is renewed: tokens and credentials go, identity stays.
     /// Returns what was wrong with it.
     pub(super) fn heal(&self) -> Result<Option<WalletError>> {
-        let problem = match self.context.store.health() {
-            Health::Good => return Ok(None),
-            Health::RolledBack => WalletError::StoreRolledBack,
-            Health::KeyUnavailable(reason @ (KeyStoreProblem::Invalidated | KeyStoreProblem::NotFound)) => {
-                WalletError::KeyStore { reason }
-            }
+        // Asked afresh: what the key store said at `init` may have passed.
+        let problem = match self.context.store.ensure_key() {
+            Ok(()) => return Ok(None),
+            Err(
+                problem @ (WalletError::StoreRolledBack
+                | WalletError::KeyStore { reason: KeyStoreProblem::Invalidated | KeyStoreProblem::NotFound }),
+            ) => problem,
             // Locked or slow: the key may still open.
-            Health::KeyUnavailable(_) => {
-                self.context.store.ensure_key()?;
-                return Ok(None);
-            }
+            Err(other) => return Err(other),
         };
         self.forget_user();
         self.context.store.renew()?;

@@ -9,8 +9,8 @@ mod background;
 mod readiness;
 mod registry;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use crate::config::{RemoteConfig, WalletConfig};
@@ -42,7 +42,10 @@ struct Inner {
     taps: Taps,
     /// Lock, unlock, delete, sync and connect talk to the service one after the other.
     talk: async_lock::Mutex<()>,
-    retry_scheduled: AtomicBool,
+    /// When the next automatic replenishment is due, on the monotonic clock.
+    retry_at: Mutex<Option<Duration>>,
+    /// A catching-up that the host asked for runs.
+    catching_up: AtomicBool,
     shut_down: AtomicBool,
 }
 
@@ -64,7 +67,7 @@ impl Wallet {
     /// gives the same wallet; its `host` is then ignored.
     ///
     /// A wallet whose hardware key is locked or gone, or whose store was rolled back, still opens: its
-    /// status is -3 and it refuses to pay.
+    /// status is -3 and it refuses to pay until `connect` has recovered it.
     ///
     /// # Errors
     /// [`WalletError::InvalidInput`] for a value out of range, or another configuration on a directory
@@ -118,7 +121,7 @@ impl Wallet {
         if self.alive().is_err() {
             return TokenStatus::QueryFailed;
         }
-        token::gather(&self.inner.context, self.inner.activations.is_running())
+        token::gather(&self.inner.context, &self.inner.activations)
             .map_or(TokenStatus::QueryFailed, |facts| facts.status())
     }
 
@@ -134,11 +137,8 @@ impl Wallet {
     /// [`WalletError::NotConnected`], network and service failures.
     pub async fn sync_token(&self) -> Result<TokenStatus> {
         let user = self.user()?;
-        {
-            let _turn = self.inner.talk.lock().await;
-            token::sync(&self.inner.context, &user).await?;
-        }
-        Inner::drain(&self.inner, &user).await?;
+        Inner::sync(&self.inner, &user).await?;
+        Inner::look_at_stock(&self.inner);
         Ok(self.token_status())
     }
 
@@ -149,8 +149,6 @@ impl Wallet {
     /// [`WalletError::ActivationInProgress`] while one runs, [`WalletError::ActivationFailed`] and
     /// [`WalletError::DeviceUnsafe`] with the reason, network failures (the journal stays).
     pub async fn activate(&self, mode: ActivationMode, progress: Arc<dyn ActivationListener>) -> Result<()> {
-        self.alive()?;
-        self.inner.heal()?;
         let user = self.user()?;
         let outcome = self.inner.activations.activate(&self.inner.context, &user, mode, progress).await;
         self.inner.taps.forget_card();
@@ -173,7 +171,9 @@ impl Wallet {
     /// [`WalletError::NoToken`], [`WalletError::TokenUnavailable`], network and service failures.
     pub async fn replenish(&self) -> Result<u32> {
         let user = self.user()?;
-        self.inner.replenishing.replenish(&self.inner.context, &user, Wish::Manual).await
+        let outcome = self.inner.replenishing.replenish(&self.inner.context, &user, Wish::Manual).await;
+        Inner::retry_later(&self.inner);
+        outcome
     }
 
     /// How many credentials are left, when they expire, when the wallet replenishes.
@@ -286,12 +286,16 @@ impl Wallet {
     /// The network is back: catches up with the service in the background.
     pub fn network_available(&self) {
         self.inner.replenishing.forget_failures();
-        let weak = Arc::downgrade(&self.inner);
+        // Platforms report a network many times over; one catching-up at a time is enough.
+        if self.inner.catching_up.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let inner = Arc::clone(&self.inner);
         self.inner.context.calls.spawn(Box::pin(async move {
-            let Some(inner) = weak.upgrade() else { return };
             if let Err(error) = Inner::catch_up(&inner).await {
                 tracing::info!(code = error.code(), "not caught up");
             }
+            inner.catching_up.store(false, Ordering::Release);
         }));
     }
 
@@ -323,14 +327,18 @@ impl Wallet {
 
     async fn change(&self, kind: ChangeKind) -> Result<Vec<Suspender>> {
         let user = self.user()?;
-        if self.inner.activations.is_running() {
+        if self.inner.activations.is_running(user.key) {
             return Err(WalletError::ActivationInProgress);
         }
         token::begin_change(&self.inner.context, &user, kind)?;
-        let _turn = self.inner.talk.lock().await;
-        let suspended_by = token::resume_change(&self.inner.context, &user).await?;
-        if kind == ChangeKind::Delete {
-            self.inner.taps.forget_card();
+        let suspended_by = {
+            let _turn = self.inner.talk.lock().await;
+            token::resume_change(&self.inner.context, &user).await?
+        };
+        match kind {
+            ChangeKind::Delete => self.inner.taps.forget_card(),
+            ChangeKind::Unlock => Inner::look_at_stock(&self.inner),
+            ChangeKind::Lock => {}
         }
         Ok(suspended_by)
     }
@@ -380,9 +388,10 @@ impl Inner {
             },
             activations,
             replenishing: Replenishing::default(),
-            taps: Taps::new(move || running.is_running()),
+            taps: Taps::new(running),
             talk: async_lock::Mutex::new(()),
-            retry_scheduled: AtomicBool::new(false),
+            retry_at: Mutex::default(),
+            catching_up: AtomicBool::new(false),
             shut_down: AtomicBool::new(false),
         })
     }
