@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use nfcwallet_core::Wallet;
@@ -116,16 +117,14 @@ impl Behaviour {
     }
 
     /// Is this the request to stop?
-    fn held(&self, kind: RequestType) -> Option<HoldWhen> {
+    fn held(&self, kind: RequestType) -> Option<HoldAt> {
         let mut state = self.lock();
         let hold = state.hold.as_mut().filter(|hold| hold.request_type == kind.as_str())?;
         hold.nth = hold.nth.saturating_sub(1);
         if hold.nth > 0 {
             return None;
         }
-        let when = hold.when;
-        state.hold = None;
-        Some(when)
+        state.hold.take()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -137,7 +136,7 @@ impl Behaviour {
             Fault::None => Ok(()),
             Fault::Fail | Fault::Locked | Fault::Invalidated => Err(HostError::Failed { reason: "as told".to_owned() }),
             Fault::Hang => {
-                std::thread::sleep(std::time::Duration::from_secs(3_600));
+                std::thread::sleep(Duration::from_secs(3_600));
                 Ok(())
             }
             #[allow(clippy::panic, reason = "the fault that was asked for")]
@@ -200,21 +199,24 @@ impl NFCRequestProxy for PhoneProxy {
             fault => self.behaviour.misbehave(fault)?,
         }
         let held = self.behaviour.held(kind);
-        if held == Some(HoldWhen::Before) {
-            return self.stop(kind).await;
+        if let Some(hold) = held.as_ref().filter(|hold| hold.when == HoldWhen::Before) {
+            self.stop(kind, hold).await;
         }
         let reply = self.session()?.send_request(kind, body).await;
-        if held == Some(HoldWhen::After) {
-            return self.stop(kind).await;
+        if let Some(hold) = held.as_ref().filter(|hold| hold.when == HoldWhen::After) {
+            self.stop(kind, hold).await;
         }
         reply
     }
 }
 
 impl PhoneProxy {
-    async fn stop(&self, kind: RequestType) -> Result<Reply, HostError> {
+    async fn stop(&self, kind: RequestType, hold: &HoldAt) {
         drop(self.behaviour.lines.event(Event::Held { request_type: kind.as_str().to_owned() }));
-        std::future::pending().await
+        match hold.for_ms {
+            Some(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+            None => std::future::pending().await,
+        }
     }
 }
 

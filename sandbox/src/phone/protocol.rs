@@ -153,7 +153,7 @@ pub struct ClockChange {
     pub wall_offset_ms: Option<i64>,
 }
 
-/// Where a request is stopped. The phone says so with [`Event::Held`] and waits for ever.
+/// Where a request is stopped. The phone says so with [`Event::Held`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldAt {
     /// `GET_PK`, `APPLY`, `TRANSFER`, `SYNC_TOKEN` or `NOTIFY`.
@@ -162,6 +162,9 @@ pub struct HoldAt {
     pub nth: u32,
     /// On which side of the service.
     pub when: HoldWhen,
+    /// It goes on after so long; without it, never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_ms: Option<u64>,
 }
 
 /// On which side of the service a request is stopped.
