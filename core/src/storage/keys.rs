@@ -164,7 +164,8 @@ impl Store {
                 });
                 if let Err(error) = recovered {
                     // Judged again, from the file, by the next attempt.
-                    turn.stand(Standing::Unavailable(KeyStoreProblem::NotFound));
+                    let reason = "an interrupted tap could not be settled".to_owned();
+                    turn.stand(Standing::Unavailable(KeyStoreProblem::Failed { reason }));
                     return Err(error);
                 }
                 log_unsettled(turn.rest());

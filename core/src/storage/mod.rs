@@ -106,6 +106,12 @@ enum Database {
     Closed,
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 /// How a commit failed.
 enum CommitError {
     /// Nothing was written.
@@ -275,9 +281,19 @@ impl Store {
         self.checkpoint()
     }
 
-    /// Closes the file, forgets the key and lets the next wallet in; everything after this is
-    /// [`WalletError::ShutDown`]. Dropping the store does the same. Call `settle` first if a tap ran.
+    /// Settles the anchor, closes the file, forgets the key and lets the next wallet in; everything
+    /// after this is [`WalletError::ShutDown`]. Dropping the store does the same. Blocks for the
+    /// host's key store.
     pub fn close(&self) {
+        // The anchor's last write lands before another wallet writes its own; none follows.
+        match self.guard.turn() {
+            Ok(turn) => {
+                log_unsettled(turn.rest());
+                let reason = "the store is closed".to_owned();
+                turn.stand(Standing::Unavailable(KeyStoreProblem::Failed { reason }));
+            }
+            Err(error) => tracing::warn!(%error, "closed while the anchor is being written"),
+        }
         let mut inner = self.lock();
         inner.key = KeyState::Unavailable(KeyStoreProblem::NotFound);
         inner.database = Database::Closed;

@@ -11,7 +11,7 @@ use super::encoding::{WIRE_VERSION, protocol};
 use super::envelope::{AnswerOpener, Binding, Opened, Sealer, Statement};
 use super::key_set::{KeyRing, Plan, ServiceKey};
 use super::operations::{Answer, Operation, Refusal};
-use super::service_clock::ServiceClock;
+use super::service_clock::{ServiceClock, ServiceTime};
 use super::signature::{PublicKey, SignatureError};
 use crate::error::{ServiceProblem, WalletError};
 use crate::host::{HostCalls, RequestType};
@@ -101,6 +101,12 @@ impl TokenServiceClient {
     #[must_use]
     pub fn service_now_ms(&self) -> i64 {
         self.clock.now_ms(self.calls.clock())
+    }
+
+    /// The service's time, and whether it was learnt in this process.
+    #[must_use]
+    pub fn service_time(&self) -> ServiceTime {
+        self.clock.time(self.calls.clock())
     }
 
     /// Makes sure that the service's keys are known and half of their life is not over.

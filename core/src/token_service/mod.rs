@@ -26,4 +26,5 @@ mod vectors;
 pub use client::{CacheKey, ClientSettings, ServiceCache, TokenServiceClient};
 pub use operations::{Answer, Operation};
 pub use request_id::RequestId;
+pub use service_clock::ServiceTime;
 pub(crate) use session::Sessions;

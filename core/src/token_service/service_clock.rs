@@ -12,6 +12,16 @@ use crate::host::Clock;
 /// A distance within this of the stored one is not worth a write.
 const STORE_FROM_MS: u64 = 1_000;
 
+/// What time it is at the service, and how that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceTime {
+    /// Milliseconds since 1970.
+    pub now_ms: i64,
+    /// Learnt from an answer in this process. Otherwise guessed from the phone's wall clock: good
+    /// enough to refuse by, never to destroy by.
+    pub learnt: bool,
+}
+
 /// The service's clock.
 #[derive(Debug, Default)]
 pub(super) struct ServiceClock {
@@ -36,6 +46,12 @@ impl ServiceClock {
     pub(super) fn new(stored: Option<&[u8]>) -> Self {
         let stored_offset_ms = stored.and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
         Self { state: Mutex::new(State { learnt: None, stored_offset_ms }) }
+    }
+
+    /// The time, and whether it is known or guessed.
+    pub(super) fn time(&self, clock: &dyn Clock) -> ServiceTime {
+        let learnt = self.state.lock().unwrap_or_else(PoisonError::into_inner).learnt.is_some();
+        ServiceTime { now_ms: self.now_ms(clock), learnt }
     }
 
     /// Milliseconds since 1970, at the service.

@@ -142,9 +142,9 @@ fn a_burn_that_was_rolled_back_under_an_armed_anchor_is_not_repeated() {
     let (phone, store, user) = Phone::issued(1..=3);
     let before = phone.copy_files();
     assert_eq!(burn(&store, user), Some(1));
-    store.close();
-    copy_database(before.path(), phone.path());
-    let store = phone.open();
+    let killed = phone.killed();
+    copy_database(before.path(), killed.path());
+    let store = killed.open();
     assert_eq!(store.health(), Health::Good);
     assert_eq!(burn_all(&store, user), [2, 3]);
 }
@@ -157,9 +157,25 @@ fn a_burn_is_armed_for_its_own_user_whoever_the_tap_began_for() {
     let before = phone.copy_files();
     let ticket = store.start_arming(second);
     assert_eq!(store.burn_next(first, NOW, ticket).unwrap().unwrap().atc, 1);
+    let killed = phone.killed();
+    copy_database(before.path(), killed.path());
+    assert_eq!(burn_all(&killed.open(), first), [2, 3]);
+}
+
+#[test]
+fn a_closed_store_has_settled_and_never_writes_the_anchor_again() {
+    let (phone, store, user) = Phone::issued(1..=3);
+    assert_eq!(burn(&store, user), Some(1));
     store.close();
-    copy_database(before.path(), phone.path());
-    assert_eq!(burn_all(&phone.open(), first), [2, 3]);
+    let next = phone.open();
+    assert_eq!(burn(&next, user), Some(2));
+    // What was queued before the end comes too late, and says nothing.
+    drop(store.settle());
+    drop(store.start_arming(user));
+    drop(next);
+    let again = phone.open();
+    assert_eq!(again.health(), Health::Good);
+    assert_eq!(burn_all(&again, user), [3]);
 }
 
 #[test]
