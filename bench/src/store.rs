@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nfcwallet_core::activation::ActivationMode;
-use nfcwallet_core::{Wallet, WalletConfig, WalletError};
+use nfcwallet_core::{Wallet, WalletConfig};
 use nfcwallet_sandbox::device::SimPhone;
 
 use crate::Samples;
@@ -94,7 +94,10 @@ pub struct Replenishment {
 pub fn replenish(folder: &Path) -> Result<Replenishment> {
     let phone = Phone::new(folder)?;
     let first = phone.wallet(phone.config())?;
-    phone.runtime.block_on(activate(&phone, &first))?;
+    phone.runtime.block_on(async {
+        first.connect(USER).await?;
+        first.activate(ActivationMode::Manual, phone.parts.recorder.clone()).await
+    })?;
     first.shutdown();
     let wallet = phone.wallet(WalletConfig { target_stock: 100, ..phone.config() })?;
     let before = phone.service.operations_seen();
@@ -108,20 +111,6 @@ pub fn replenish(folder: &Path) -> Result<Replenishment> {
     operations.retain(|_, count| *count > 0);
     wallet.shutdown();
     Ok(Replenishment { credentials, operations, took })
-}
-
-/// Right after `connect` the wallet looks for an unfinished run in the background, and may still refuse
-/// a new one.
-async fn activate(phone: &Phone, wallet: &Wallet) -> Result<()> {
-    wallet.connect(USER).await?;
-    for _ in 0..1_000 {
-        let listener = phone.parts.recorder.clone();
-        match wallet.activate(ActivationMode::Manual, listener).await {
-            Err(WalletError::ActivationInProgress) => tokio::time::sleep(Duration::from_millis(1)).await,
-            outcome => return Ok(outcome?),
-        }
-    }
-    anyhow::bail!("another activation does not end")
 }
 
 #[cfg(test)]

@@ -15,5 +15,5 @@ pub use cdcvm::{CDCVM_WINDOW, CdcvmMethod};
 pub(crate) use history::page;
 pub use history::{TransactionOutcome, TransactionPage, TransactionRecord};
 pub use taps::FieldLoss;
-pub(crate) use taps::{AfterTap, SILENCE, Taps};
+pub(crate) use taps::{AfterTap, HistoryRow, SILENCE, Taps};
 pub use transaction::{TapFailure, TapId, TransactionInformation, TransactionKind, TransactionRange};

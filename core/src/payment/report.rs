@@ -1,4 +1,4 @@
-//! Telling listener, monitor and history how a tap ended.
+//! Telling listener and monitor how a tap ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,48 +7,32 @@ use super::history::TransactionRecord;
 use super::{TapFailure, TapId};
 use crate::context::Context;
 use crate::host::{MonitorEvent, TransactionListener};
-use crate::storage::UserKey;
 
 pub(super) fn completed(
     context: &Context,
     id: TapId,
-    user: UserKey,
-    record: TransactionRecord,
+    record: &TransactionRecord,
     listener: Arc<dyn TransactionListener>,
 ) {
     let transaction = record.transaction.clone();
     context.events.push(move || listener.on_complete(id, transaction));
-    track(context, Some(&record), "10000".to_owned());
-    keep(context, user, record);
+    track(context, Some(record), "10000".to_owned());
 }
 
 pub(super) fn failed(
     context: &Context,
     id: TapId,
-    record: Option<(UserKey, Box<TransactionRecord>)>,
+    record: Option<&TransactionRecord>,
     failure: TapFailure,
     listener: Arc<dyn TransactionListener>,
 ) {
-    let transaction = record.as_ref().map(|(_, record)| record.transaction.clone());
+    let transaction = record.map(|record| record.transaction.clone());
     if let Some(transaction) = transaction.clone().filter(|_| failure == TapFailure::CdcvmRequired) {
         let listener = Arc::clone(&listener);
         context.events.push(move || listener.on_auth_required(id, transaction));
     }
     context.events.push(move || listener.on_failed(id, failure, transaction));
-    track(context, record.as_ref().map(|(_, record)| &**record), failure.code().to_string());
-    if let Some((user, record)) = record {
-        keep(context, user, *record);
-    }
-}
-
-/// The history row is written in the background: it is not part of the burn.
-fn keep(context: &Context, user: UserKey, record: TransactionRecord) {
-    let store = Arc::clone(&context.store);
-    context.calls.spawn(Box::pin(async move {
-        if let Err(error) = store.write(|tx| tx.append_history(user, &record)) {
-            tracing::warn!(code = error.code(), "history row not kept");
-        }
-    }));
+    track(context, record, failure.code().to_string());
 }
 
 /// `EVENT_TRANSACTION`.

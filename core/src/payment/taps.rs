@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use super::cdcvm::CdcvmWindow;
+use super::history::TransactionRecord;
 use super::tap::{Happened, Hooks, Tap};
 use super::{TapFailure, TapId};
 use crate::Result;
@@ -30,14 +31,17 @@ pub enum FieldLoss {
     OtherApplicationSelected,
 }
 
-/// Whether background work is due after an APDU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is left to do in the background after an APDU.
+#[derive(Debug)]
 pub(crate) enum AfterTap {
     /// A tap goes on, or nothing happened.
     Nothing,
-    /// A tap ended: settle the store and look at the stock.
-    TapEnded,
+    /// A tap ended: [`Taps::clean_up`], and look at the stock.
+    TapEnded(Option<HistoryRow>),
 }
+
+/// A row that is not in the history yet: it is not part of the burn.
+pub(crate) type HistoryRow = (UserKey, Box<TransactionRecord>);
 
 /// The taps of one wallet.
 pub(crate) struct Taps {
@@ -184,6 +188,20 @@ impl Taps {
         TapId(self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Everything after a tap that no terminal waits for; blocks. The history's row goes first, since
+    /// each commit makes the facts old, and the next tap shall find them fresh.
+    pub(crate) fn clean_up(&self, context: &Context, row: Option<HistoryRow>) {
+        if let Some((user, record)) = row
+            && let Err(error) = context.store.write(|tx| tx.append_history(user, &*record))
+        {
+            tracing::warn!(code = error.code(), "history row not kept");
+        }
+        self.prewarm(context);
+        if let Err(error) = context.store.settle() {
+            tracing::warn!(code = error.code(), "rollback anchor not settled");
+        }
+    }
+
     /// Reads and compiles everything a first tap needs.
     pub(crate) fn prewarm(&self, context: &Context) {
         if let Err(failure) = self.pre_check(context) {
@@ -258,12 +276,12 @@ impl Taps {
             match event {
                 Happened::Started(id) => context.events.push(move || listener.on_start(id)),
                 Happened::Completed(id, user, record) => {
-                    after = AfterTap::TapEnded;
-                    super::report::completed(context, id, user, *record, listener);
+                    super::report::completed(context, id, &record, listener);
+                    after = AfterTap::TapEnded(Some((user, record)));
                 }
-                Happened::Failed(id, record, failure) => {
-                    after = AfterTap::TapEnded;
-                    super::report::failed(context, id, record, failure, listener);
+                Happened::Failed(id, row, failure) => {
+                    super::report::failed(context, id, row.as_ref().map(|(_, record)| &**record), failure, listener);
+                    after = AfterTap::TapEnded(row);
                 }
             }
         }

@@ -6,7 +6,7 @@
 use rusqlite::params;
 
 use super::error::StoreError;
-use super::records::{Stock, UserKey};
+use super::records::{Stock, TokenPhase, UserKey};
 use super::seal::Place;
 use super::tx::Tx;
 use crate::card::hooks::BurntCredential;
@@ -26,10 +26,19 @@ pub(super) enum Front {
     Burnt(BurntCredential),
 }
 
-struct Row {
+/// A token and the credential that its next burn would take.
+struct TokenFront {
+    reference: String,
+    /// Active, not suspended, and its user connected. A lock counts from its first commit on.
+    payable: bool,
+    highest_burnt: Option<u16>,
+    credential: Option<SealedCredential>,
+}
+
+struct SealedCredential {
     atc: u16,
     expires_at_ms: i64,
-    sealed: Vec<u8>,
+    session_key: Vec<u8>,
 }
 
 impl Tx<'_> {
@@ -135,31 +144,28 @@ impl Tx<'_> {
     pub(super) fn burn_front(&self, user: UserKey, service_now_ms: i64) -> Result<Front, StoreError> {
         self.require_guard()?;
         self.sealer()?;
-        let Some(reference) = self.reference(user)? else { return Ok(Front::Empty) };
-        if !self.is_payable(user)? {
+        let Some(front) = self.front(user)? else { return Ok(Front::Empty) };
+        if !front.payable {
             return Ok(Front::Forbidden);
         }
-        let Some(row) = self.front(user)? else { return Ok(Front::Empty) };
-        if self.is_spent_or_expired(&row, &reference, service_now_ms)? {
+        let Some(credential) = &front.credential else { return Ok(Front::Empty) };
+        let Some(session_key) = self.usable_key(&front, credential, service_now_ms) else {
             return Ok(Front::Unusable);
-        }
-        let Some(session_key) = self.session_key(&row, &reference) else { return Ok(Front::Unusable) };
-        self.spend(user, &reference, row.atc, UsageOutcome::Used)?;
-        Ok(Front::Burnt(BurntCredential { atc: row.atc, session_key }))
+        };
+        self.spend(user, &front.reference, credential.atc, UsageOutcome::Used)?;
+        Ok(Front::Burnt(BurntCredential { atc: credential.atc, session_key }))
     }
 
     /// Discards from the front until a usable one is there.
     pub(super) fn discard_unusable_front(&self, user: UserKey, service_now_ms: i64) -> Result<(), StoreError> {
         self.require_guard()?;
-        let Some(reference) = self.reference(user)? else { return Ok(()) };
-        while let Some(row) = self.front(user)? {
-            let usable = !self.is_spent_or_expired(&row, &reference, service_now_ms)?
-                && self.session_key(&row, &reference).is_some();
-            if usable {
+        while let Some(front) = self.front(user)? {
+            let Some(credential) = &front.credential else { break };
+            if self.usable_key(&front, credential, service_now_ms).is_some() {
                 break;
             }
-            self.delete_credential(user, row.atc)?;
-            self.note_usage(user, &reference, row.atc, UsageOutcome::Discarded)?;
+            self.delete_credential(user, credential.atc)?;
+            self.note_usage(user, &front.reference, credential.atc, UsageOutcome::Discarded)?;
         }
         Ok(())
     }
@@ -167,32 +173,43 @@ impl Tx<'_> {
     /// Gives up the credential that a lost commit could have burnt.
     pub(super) fn give_up_front(&self, user: UserKey) -> Result<(), StoreError> {
         self.require_guard()?;
-        let Some(reference) = self.reference(user)? else { return Ok(()) };
         match self.front(user)? {
-            Some(row) => self.spend(user, &reference, row.atc, UsageOutcome::Discarded),
-            None => Ok(()),
+            Some(TokenFront { reference, credential: Some(credential), .. }) => {
+                self.spend(user, &reference, credential.atc, UsageOutcome::Discarded)
+            }
+            _ => Ok(()),
         }
     }
 
-    fn front(&self, user: UserKey) -> Result<Option<Row>, StoreError> {
-        let sql = "SELECT atc, expires_at_ms, session_key FROM credential WHERE user = ?1 ORDER BY atc LIMIT 1";
-        self.first(sql, params![user.0], |row| {
-            Ok(Row { atc: row.get(0)?, expires_at_ms: row.get(1)?, sealed: row.get(2)? })
+    /// All that a burn has to know, in one statement: a terminal waits for it.
+    fn front(&self, user: UserKey) -> Result<Option<TokenFront>, StoreError> {
+        let sql = "SELECT token.reference, \
+                   phase = ?2 AND suspended_by = 0 AND pending_kind IS NULL AND store.connected IS token.user, \
+                   highest_burnt_atc, atc, expires_at_ms, session_key \
+                   FROM token JOIN store LEFT JOIN counter ON counter.reference = token.reference \
+                   LEFT JOIN credential ON credential.user = token.user \
+                   AND atc = (SELECT min(atc) FROM credential WHERE user = ?1) \
+                   WHERE token.user = ?1";
+        self.first(sql, params![user.0, TokenPhase::Active.number()], |row| {
+            let credential = match row.get(3)? {
+                Some(atc) => Some(SealedCredential { atc, expires_at_ms: row.get(4)?, session_key: row.get(5)? }),
+                None => None,
+            };
+            Ok(TokenFront { reference: row.get(0)?, payable: row.get(1)?, highest_burnt: row.get(2)?, credential })
         })
     }
 
-    fn is_spent_or_expired(&self, row: &Row, reference: &str, service_now_ms: i64) -> Result<bool, StoreError> {
-        Ok(row.expires_at_ms <= service_now_ms || Some(row.atc) <= self.highest_burnt(reference)?)
-    }
-
-    /// `None` if the bytes were changed or moved.
-    fn session_key(&self, row: &Row, reference: &str) -> Option<Secret<16>> {
-        let plain = self.open(place(&row_name(reference, row.atc)), &row.sealed).ok()?;
+    /// `None` if the credential is expired, spent, changed or moved.
+    fn usable_key(&self, front: &TokenFront, credential: &SealedCredential, service_now_ms: i64) -> Option<Secret<16>> {
+        if credential.expires_at_ms <= service_now_ms || Some(credential.atc) <= front.highest_burnt {
+            return None;
+        }
+        let plain = self.open(place(&row_name(&front.reference, credential.atc)), &credential.session_key).ok()?;
         Secret::from_slice(&plain)
     }
 
     /// Deletes the credential with its key, notes what became of it, and raises the highest burnt
-    /// counter.
+    /// counter. The store's own sum follows with the generation.
     fn spend(&self, user: UserKey, reference: &str, atc: u16, outcome: UsageOutcome) -> Result<(), StoreError> {
         self.delete_credential(user, atc)?;
         self.note_usage(user, reference, atc, outcome)?;
@@ -200,7 +217,6 @@ impl Tx<'_> {
                    ON CONFLICT (reference) DO UPDATE \
                    SET highest_burnt_atc = max(highest_burnt_atc, excluded.highest_burnt_atc), spent = spent + 1";
         self.execute(sql, params![reference, atc])?;
-        self.execute("UPDATE store SET spent = spent + 1", [])?;
         Ok(())
     }
 

@@ -47,7 +47,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 
 pub use guard::ArmTicket;
 pub use records::{ChangeKind, Health, PendingChange, ReplenishRequest, Stock, TokenPhase, TokenRecord, UserKey};
@@ -62,7 +62,7 @@ use file::{DirectoryLock, close_untouched};
 use guard::{Guard, Standing, Turn};
 use keys::log_unsettled;
 use seal::Nonces;
-use tx::{KeyState, Mode, TxParts};
+use tx::{KeyState, Mode, Transaction, TxParts};
 
 /// After so many commits the log is moved into the database, by a call that no terminal waits for.
 /// A burn writes about five pages, so the log stays near a megabyte.
@@ -347,7 +347,8 @@ impl Store {
         let counted = |tx: &Tx<'_>| {
             let value = body(tx)?;
             let from = i64::try_from(generation).map_err(|_| StoreError::Bug("generation_size"))?;
-            let sql = "UPDATE store SET generation = generation + 1 WHERE generation = ?1";
+            let sql = "UPDATE store SET generation = generation + 1, \
+                       spent = (SELECT coalesce(sum(spent), 0) FROM counter) WHERE generation = ?1";
             match tx.execute(sql, params![from])? {
                 1 => Ok(value),
                 _ => Err(StoreError::Bug("generation").into()),
@@ -373,8 +374,8 @@ impl Store {
     }
 
     fn commit<T>(&self, mode: Mode, body: impl FnOnce(&Tx<'_>) -> Result<T, WalletError>) -> Result<T, CommitError> {
-        // Before the lock: entropy comes from the host.
-        let nonces = Nonces::draw(self.calls.entropy());
+        // Before the lock: entropy comes from the host. Reading seals nothing.
+        let nonces = (mode != Mode::Read).then(|| Nonces::draw(self.calls.entropy()));
         let parts = TxParts { mode, nonces, instance: self.instance, history_limit: self.history_limit };
         let mut inner = self.lock();
         let before = inner.changes();
@@ -442,13 +443,11 @@ impl Inner {
         if mode == Mode::Read {
             return body(&Tx::new(connection, key, parts)).map_err(CommitError::Refused);
         }
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| refused(error.into()))?;
-        let value = body(&Tx::new(&transaction, key, parts)).map_err(CommitError::Refused)?;
+        let transaction = Transaction::begin(connection).map_err(refused)?;
+        let value = body(&Tx::new(connection, key, parts)).map_err(CommitError::Refused)?;
         match transaction.commit() {
             Ok(()) => Ok(value),
-            Err(error) => Err(CommitError::Uncertain(StoreError::from(error).into())),
+            Err(error) => Err(CommitError::Uncertain(error.into())),
         }
     }
 

@@ -142,13 +142,6 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Can the token be paid with? A lock counts from its first commit on.
-    pub(super) fn is_payable(&self, user: UserKey) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM token JOIN store ON store.connected = token.user WHERE token.user = ?1 \
-                   AND phase = ?2 AND suspended_by = 0 AND pending_kind IS NULL";
-        Ok(self.first(sql, params![user.0, TokenPhase::Active.number()], |_| Ok(()))?.is_some())
-    }
-
     /// The token's reference alone.
     pub(super) fn reference(&self, user: UserKey) -> Result<Option<String>, StoreError> {
         let sql = "SELECT reference FROM token WHERE user = ?1";

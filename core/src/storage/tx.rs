@@ -36,7 +36,7 @@ pub struct Tx<'a> {
     pub(super) instance: [u8; 16],
     pub(super) history_limit: u32,
     mode: Mode,
-    nonces: RefCell<Nonces>,
+    nonces: RefCell<Option<Nonces>>,
 }
 
 impl std::fmt::Debug for Tx<'_> {
@@ -45,10 +45,38 @@ impl std::fmt::Debug for Tx<'_> {
     }
 }
 
+/// A transaction of SQLite, rolled back unless it commits. As rusqlite's own, but with statements that
+/// are prepared once.
+pub(super) struct Transaction<'a>(&'a Connection);
+
+impl<'a> Transaction<'a> {
+    pub(super) fn begin(connection: &'a Connection) -> Result<Self, StoreError> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Self(connection))
+    }
+
+    pub(super) fn commit(self) -> Result<(), StoreError> {
+        self.0.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        // A commit that failed may have ended the transaction, or not.
+        if !self.0.is_autocommit()
+            && let Err(error) = self.0.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction was not rolled back");
+        }
+    }
+}
+
 /// What every transaction needs besides the connection.
 pub(super) struct TxParts {
     pub(super) mode: Mode,
-    pub(super) nonces: Nonces,
+    /// `None` if nothing will be sealed.
+    pub(super) nonces: Option<Nonces>,
     pub(super) instance: [u8; 16],
     pub(super) history_limit: u32,
 }
@@ -109,7 +137,8 @@ impl<'a> Tx<'a> {
     }
 
     pub(super) fn seal(&self, place: Place<'_>, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
-        self.sealer()?.seal(place, plain, &mut self.nonces.borrow_mut())
+        let mut nonces = self.nonces.borrow_mut();
+        self.sealer()?.seal(place, plain, nonces.as_mut().ok_or(StoreError::Bug("seal_in_read"))?)
     }
 
     pub(super) fn open(&self, place: Place<'_>, envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {

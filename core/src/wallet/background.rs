@@ -7,7 +7,7 @@ use crate::Result;
 use crate::context::User;
 use crate::credentials::Wish;
 use crate::error::{KeyStoreProblem, WalletError};
-use crate::payment::{AfterTap, TapId};
+use crate::payment::{AfterTap, HistoryRow, TapId};
 use crate::token::{self, Drained};
 
 impl Inner {
@@ -39,13 +39,11 @@ impl Inner {
         inbox.and(state)
     }
 
-    /// After a tap: the rollback anchor is settled and the stock looked at, off the tap's thread.
-    pub(super) fn settle_tap(inner: &Arc<Self>) {
+    /// After a tap: history, rollback anchor and stock, off the tap's thread.
+    pub(super) fn clean_up_tap(inner: &Arc<Self>, row: Option<HistoryRow>) {
         let task = Arc::clone(inner);
         inner.context.calls.spawn(Box::pin(async move {
-            if let Err(error) = task.context.store.settle() {
-                tracing::warn!(code = error.code(), "rollback anchor not settled");
-            }
+            task.taps.clean_up(&task.context, row);
             Self::look_at_stock(&task);
         }));
     }
@@ -63,8 +61,8 @@ impl Inner {
                 pause = left;
             }
             let Some(inner) = weak.upgrade() else { return };
-            if inner.taps.end_silent(&inner.context, tap) == AfterTap::TapEnded {
-                Self::settle_tap(&inner);
+            if let AfterTap::TapEnded(row) = inner.taps.end_silent(&inner.context, tap) {
+                Self::clean_up_tap(&inner, row);
             }
         }));
     }

@@ -344,8 +344,8 @@ impl Wallet {
     }
 
     fn after_tap(&self, after: AfterTap) {
-        if after == AfterTap::TapEnded {
-            Inner::settle_tap(&self.inner);
+        if let AfterTap::TapEnded(row) = after {
+            Inner::clean_up_tap(&self.inner, row);
         }
     }
 
