@@ -134,14 +134,14 @@ fn payable_token(context: &Context, user: &User) -> Result<TokenRecord> {
 
 /// The unfinished request of an earlier attempt, or a new one if the stock asks for it.
 fn request_for(context: &Context, user: &User, wish: Wish) -> Result<Option<ReplenishRequest>> {
-    let now_ms = context.service.service_now_ms();
+    let time = context.service.service_time();
     let app = context.configuration.app();
-    let expired = context.store.discard_expired(user.key, now_ms)?;
+    let expired = context.store.discard_expired(user.key, time)?;
     if expired > 0 {
         tracing::info!(expired, "expired credentials discarded");
     }
     let (usable, unfinished) =
-        context.store.read(|tx| Ok((tx.stock(user.key, now_ms)?.usable, tx.replenish_request(user.key)?)))?;
+        context.store.read(|tx| Ok((tx.stock(user.key, time.now_ms)?.usable, tx.replenish_request(user.key)?)))?;
     if unfinished.is_some() {
         return Ok(unfinished);
     }

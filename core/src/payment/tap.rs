@@ -149,8 +149,7 @@ impl Hooks<'_> {
         };
         let cdcvm_done = rules.decide(request, device)?;
         let ticket = tap.ticket.take().ok_or(TapFailure::TokenUnavailable)?;
-        let now_ms = self.context.service.service_now_ms();
-        match self.context.store.burn_next(tap.user, now_ms, ticket) {
+        match self.context.store.burn_next(tap.user, self.context.service.service_time(), ticket) {
             Ok(Some(credential)) => {
                 let reference = self.taps.take_reference().unwrap_or_else(|| self.context.random());
                 Ok((credential, cdcvm_done, reference))

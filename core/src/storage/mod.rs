@@ -56,6 +56,7 @@ pub use tx::Tx;
 use crate::card::hooks::BurntCredential;
 use crate::error::{KeyStoreProblem, WalletError};
 use crate::host::HostCalls;
+use crate::token_service::ServiceTime;
 use credentials::Front;
 use error::StoreError;
 use file::{DirectoryLock, close_untouched};
@@ -212,13 +213,14 @@ impl Store {
         result
     }
 
-    /// Discards what has expired and returns how many. Blocks for the host only if there is any.
+    /// Discards what has expired and returns how many; nothing by a time that is only guessed. Blocks
+    /// for the host only if there is any.
     ///
     /// # Errors
     /// As `write_guarded`.
-    pub fn discard_expired(&self, user: UserKey, service_now_ms: i64) -> Result<u32, WalletError> {
-        if self.read(|tx| tx.has_expired(user, service_now_ms))? {
-            self.write_guarded(|tx| tx.discard_expired(user, service_now_ms))
+    pub fn discard_expired(&self, user: UserKey, time: ServiceTime) -> Result<u32, WalletError> {
+        if time.learnt && self.read(|tx| tx.has_expired(user, time.now_ms))? {
+            self.write_guarded(|tx| tx.discard_expired(user, time.now_ms))
         } else {
             Ok(0)
         }
@@ -232,7 +234,7 @@ impl Store {
     }
 
     /// Burns the user's next credential: one durable commit, after which it is gone whatever happens.
-    /// `None` if none is usable at `service_now_ms`.
+    /// `None` if none is usable at `time`.
     ///
     /// Waits for the arming that `ticket` began. Credentials in front that have expired cost a commit
     /// and an arming more; `discard_expired` in the background keeps them away.
@@ -246,11 +248,11 @@ impl Store {
     pub fn burn_next(
         &self,
         user: UserKey,
-        service_now_ms: i64,
+        time: ServiceTime,
         ticket: ArmTicket,
     ) -> Result<Option<BurntCredential>, WalletError> {
         let turn = self.guard.turn()?;
-        let burnt = self.burn_in_turn(&turn, user, service_now_ms);
+        let burnt = self.burn_in_turn(&turn, user, time);
         // The tap is over for the guard: nothing is left to be armed for.
         drop(ticket);
         drop(turn);
@@ -309,8 +311,9 @@ impl Store {
         &self,
         turn: &Turn<'_>,
         user: UserKey,
-        service_now_ms: i64,
+        time: ServiceTime,
     ) -> Result<Option<BurntCredential>, WalletError> {
+        let service_now_ms = time.now_ms;
         turn.check_standing()?;
         // Once more if the front had to be cleared; nobody else changes the stock in this turn.
         for _ in 0..2 {
@@ -328,6 +331,8 @@ impl Store {
                 Some(Front::Burnt(credential)) => return burn.map(|()| Some(credential)),
                 Some(Front::Empty) => return Ok(None),
                 Some(Front::Forbidden) => return Err(StoreError::NotPayable.into()),
+                // By a guessed time nothing is destroyed: the phone's clock may be months ahead.
+                Some(Front::Unusable) if !time.learnt => return Ok(None),
                 Some(Front::Unusable) => {
                     self.commit_guarded(turn, generation, |tx| Ok(tx.discard_unusable_front(user, service_now_ms)?))?;
                 }

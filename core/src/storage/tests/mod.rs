@@ -15,11 +15,17 @@ use super::{Store, StoreConfig, TokenPhase, TokenRecord, UserKey};
 use crate::card::profile::{Application, IadTemplate, IccKeyParts, Profile, Rules};
 use crate::error::WalletError;
 use crate::secret::{Secret, SecretBytes};
+use crate::token_service::ServiceTime;
 use crate::token_service::operations::WireCredential;
 
 /// Before every expiry.
 const NOW: i64 = 1_000;
 const EXPIRY: i64 = 1_000_000;
+
+/// This time, learnt from the service.
+fn at(now_ms: i64) -> ServiceTime {
+    ServiceTime { now_ms, learnt: true }
+}
 
 /// A directory and a device.
 struct Phone {
@@ -145,7 +151,7 @@ fn tap(store: &Store, user: UserKey) -> Option<u16> {
 /// A tap up to the cryptogram.
 fn burn(store: &Store, user: UserKey) -> Option<u16> {
     let ticket = store.start_arming(user);
-    store.burn_next(user, NOW, ticket).unwrap().map(|credential| credential.atc)
+    store.burn_next(user, at(NOW), ticket).unwrap().map(|credential| credential.atc)
 }
 
 /// Everything that can still be paid with.

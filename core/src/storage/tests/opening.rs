@@ -115,7 +115,7 @@ fn a_locked_key_store_opens_degraded_and_heals() {
     assert_eq!(store.read(|tx| tx.connected()).unwrap_err(), locked);
     assert_eq!(store.read(|tx| tx.connected_key()).unwrap(), Some(user));
     assert_eq!(store.read(|tx| tx.stock(user, NOW)).unwrap().usable, 2);
-    assert_eq!(store.burn_next(user, NOW, store.start_arming(user)).unwrap_err(), locked);
+    assert_eq!(store.burn_next(user, at(NOW), store.start_arming(user)).unwrap_err(), locked);
     assert_eq!(store.ensure_key().unwrap_err(), locked);
     phone.keys.fail(None);
     store.ensure_key().unwrap();

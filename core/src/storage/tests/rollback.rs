@@ -16,7 +16,7 @@ fn a_restored_file_is_never_paid_from_until_renewed() {
     let store = phone.open();
     assert_eq!(store.health(), Health::RolledBack);
     assert_eq!(store.ensure_key().unwrap_err(), WalletError::StoreRolledBack);
-    assert_eq!(store.burn_next(user, NOW, store.start_arming(user)).unwrap_err(), WalletError::StoreRolledBack);
+    assert_eq!(store.burn_next(user, at(NOW), store.start_arming(user)).unwrap_err(), WalletError::StoreRolledBack);
     let added = store.write_guarded(|tx| tx.add_credentials(user, &[credential(9)]));
     assert_eq!(added.unwrap_err(), WalletError::StoreRolledBack);
     store.settle().unwrap();
@@ -54,7 +54,7 @@ fn a_copy_on_another_device_is_never_paid_from() {
     let thief = Phone { directory: phone.copy_files(), keys: TestKeys::default() };
     let copy = thief.open();
     assert_eq!(copy.health(), Health::RolledBack);
-    assert_eq!(copy.burn_next(user, NOW, copy.start_arming(user)).unwrap_err(), WalletError::StoreRolledBack);
+    assert_eq!(copy.burn_next(user, at(NOW), copy.start_arming(user)).unwrap_err(), WalletError::StoreRolledBack);
     assert_eq!(phone.open().health(), Health::Good);
 }
 
@@ -156,7 +156,7 @@ fn a_burn_is_armed_for_its_own_user_whoever_the_tap_began_for() {
     store.write(|tx| tx.connect_user("user-1")).unwrap();
     let before = phone.copy_files();
     let ticket = store.start_arming(second);
-    assert_eq!(store.burn_next(first, NOW, ticket).unwrap().unwrap().atc, 1);
+    assert_eq!(store.burn_next(first, at(NOW), ticket).unwrap().unwrap().atc, 1);
     let killed = phone.killed();
     copy_database(before.path(), killed.path());
     assert_eq!(burn_all(&killed.open(), first), [2, 3]);
@@ -218,7 +218,7 @@ fn run(step: Step, store: &Store, user: UserKey) -> Option<u16> {
         Step::WriteInTap => {
             let ticket = store.start_arming(user);
             write();
-            return store.burn_next(user, NOW, ticket).unwrap().map(|credential| credential.atc);
+            return store.burn_next(user, at(NOW), ticket).unwrap().map(|credential| credential.atc);
         }
         Step::Settle => store.settle().unwrap(),
     }

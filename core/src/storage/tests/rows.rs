@@ -98,7 +98,7 @@ fn a_token_that_was_locked_or_logged_out_since_the_tap_began_is_not_burnt_from()
     for forbid in forbid {
         let ticket = store.start_arming(user);
         store.write(forbid).unwrap();
-        let refused = store.burn_next(user, NOW, ticket);
+        let refused = store.burn_next(user, at(NOW), ticket);
         assert!(matches!(refused, Err(WalletError::TokenUnavailable { .. })), "{refused:?}");
         store
             .write(|tx| {

@@ -28,7 +28,7 @@ fn each_credential_is_burnt_once_in_order_and_across_restarts() {
 #[test]
 fn a_burnt_credential_carries_the_key_that_was_issued() {
     let (_phone, store, user) = Phone::issued([7]);
-    let burnt = store.burn_next(user, NOW, store.start_arming(user)).unwrap().unwrap();
+    let burnt = store.burn_next(user, at(NOW), store.start_arming(user)).unwrap().unwrap();
     assert_eq!(burnt.session_key.expose(), credential(7).session_key.expose());
 }
 
@@ -38,7 +38,7 @@ fn a_burn_is_one_commit() {
     let before = store.commits();
     assert_eq!(tap(&store, user), Some(1));
     assert_eq!(store.commits() - before, 1);
-    assert!(store.burn_next(user, EXPIRY, store.start_arming(user)).unwrap().is_none());
+    assert!(store.burn_next(user, at(EXPIRY), store.start_arming(user)).unwrap().is_none());
 }
 
 #[test]
@@ -52,8 +52,17 @@ fn expired_credentials_are_passed_over_and_reported() {
     let usage = store.read(|tx| tx.unreported_usage(user)).unwrap();
     let outcomes: Vec<_> = usage[0].1.iter().map(|entry| (entry.atc, entry.outcome)).collect();
     assert_eq!(outcomes, [(1, UsageOutcome::Discarded), (2, UsageOutcome::Discarded), (3, UsageOutcome::Used)]);
-    assert_eq!(store.discard_expired(user, NOW), Ok(0));
-    assert_eq!(store.discard_expired(user, EXPIRY), Ok(1));
+    assert_eq!(store.discard_expired(user, at(NOW)), Ok(0));
+    assert_eq!(store.discard_expired(user, at(EXPIRY)), Ok(1));
+}
+
+#[test]
+fn a_guessed_time_refuses_and_destroys_nothing() {
+    let (_phone, store, user) = Phone::issued(1..=2);
+    let guessed = ServiceTime { now_ms: EXPIRY, learnt: false };
+    assert!(store.burn_next(user, guessed, store.start_arming(user)).unwrap().is_none());
+    assert_eq!(store.discard_expired(user, guessed), Ok(0));
+    assert_eq!(burn_all(&store, user), [1, 2]);
 }
 
 #[test]
@@ -114,7 +123,7 @@ fn a_commit_that_fails_while_it_is_written_leaves_the_anchor_armed() {
 fn a_burn_without_an_armed_anchor_is_refused_and_spends_nothing() {
     let (phone, store, user) = Phone::issued(1..=2);
     phone.keys.fail_anchor(Some(KeyStoreError::Locked));
-    let refused = store.burn_next(user, NOW, store.start_arming(user)).unwrap_err();
+    let refused = store.burn_next(user, at(NOW), store.start_arming(user)).unwrap_err();
     assert_eq!(refused, WalletError::KeyStore { reason: KeyStoreProblem::Locked });
     assert_eq!(store.read(|tx| tx.stock(user, NOW)).unwrap().usable, 2);
     phone.keys.fail_anchor(None);
@@ -131,7 +140,7 @@ fn an_arming_that_hangs_refuses_the_tap_and_its_late_write_does_no_harm() {
     let ticket = store.start_arming(user);
     gate.reached.recv().unwrap();
     let timed_out = WalletError::KeyStore { reason: KeyStoreProblem::TimedOut };
-    assert_eq!(store.burn_next(user, NOW, ticket).unwrap_err(), timed_out);
+    assert_eq!(store.burn_next(user, at(NOW), ticket).unwrap_err(), timed_out);
     // As long as the host may still write, nothing else is written.
     assert_eq!(store.write_guarded(|tx| tx.set_setting("k", b"v")).unwrap_err(), timed_out);
     assert_eq!(store.settle().unwrap_err(), timed_out);
@@ -159,7 +168,7 @@ fn a_guarded_write_during_the_arming_waits_and_the_tap_still_burns() {
         gate.open.send(()).unwrap();
         assert_eq!(write.join().unwrap(), Ok(1));
     });
-    let burnt = store.burn_next(user, NOW, ticket).unwrap().unwrap();
+    let burnt = store.burn_next(user, at(NOW), ticket).unwrap().unwrap();
     assert_eq!(burnt.atc, 1);
     let killed = phone.killed().open();
     assert_eq!(killed.health(), Health::Good);
@@ -178,7 +187,7 @@ fn a_tap_that_begins_while_the_last_one_is_settled_never_waits_at_select() {
         let ticket = store.start_arming(user);
         gate.open.send(()).unwrap();
         assert_eq!(settle.join().unwrap(), Ok(()));
-        let burnt = store.burn_next(user, NOW, ticket).unwrap().unwrap();
+        let burnt = store.burn_next(user, at(NOW), ticket).unwrap().unwrap();
         assert_eq!(burnt.atc, 2);
     });
     let killed = phone.killed().open();
@@ -194,7 +203,7 @@ fn settling_while_a_tap_runs_leaves_it_armed() {
     let writes = phone.keys.anchor_writes();
     store.settle().unwrap();
     assert_eq!(phone.keys.anchor_writes(), writes);
-    let burnt = store.burn_next(user, NOW, ticket).unwrap().unwrap();
+    let burnt = store.burn_next(user, at(NOW), ticket).unwrap().unwrap();
     assert_eq!(burnt.atc, 1);
     store.settle().unwrap();
     assert_eq!(burn_all(&phone.killed().open(), user), [2, 3]);
