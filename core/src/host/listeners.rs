@@ -53,8 +53,9 @@ pub trait TransactionPermit: Send + Sync {
 /// Events of a tap: at most one `on_start`, at most one `on_auth_required` (directly before a
 /// failure 10003), and exactly one of `on_complete` and `on_failed`, in this order.
 ///
-/// Called on the wallet's one event thread, never on the thread of `process_apdu`. A listener that
-/// blocks delays later events, not taps; its failures are counted and logged, never propagated.
+/// Called on an event thread of its own, never on the thread of `process_apdu`. A listener that
+/// blocks delays its own later events (beyond 1,024 that wait they are dropped and counted), neither
+/// taps nor other listeners; its failures are logged, never propagated.
 pub trait TransactionListener: Send + Sync {
     /// The terminal selected the wallet and the tap may go on.
     ///
@@ -88,7 +89,7 @@ pub trait TransactionListener: Send + Sync {
 
 /// Progress of an activation.
 ///
-/// Called on the wallet's event thread, in order; percent never falls.
+/// Called on an event thread that all activations share, in order; percent never falls.
 pub trait ActivationListener: Send + Sync {
     /// A step forward.
     ///
@@ -113,7 +114,7 @@ pub struct MonitorEvent {
     pub fields: BTreeMap<&'static str, String>,
 }
 
-/// Takes measurements. Called on the wallet's event thread.
+/// Takes measurements. Called on an event thread of its own.
 pub trait Monitor: Send + Sync {
     /// One measurement.
     ///

@@ -4,51 +4,76 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::history::TransactionRecord;
+use super::tap::Happened;
+use super::taps::AfterTap;
 use super::{TapFailure, TapId};
 use crate::context::Context;
-use crate::host::{MonitorEvent, TransactionListener};
+use crate::host::MonitorEvent;
 use crate::storage::UserKey;
 
-pub(super) fn completed(
-    context: &Context,
-    id: TapId,
-    user: UserKey,
-    record: TransactionRecord,
-    listener: Arc<dyn TransactionListener>,
-) {
-    let transaction = record.transaction.clone();
-    context.events.push(move || listener.on_complete(id, transaction));
-    track(context, Some(&record), "10000".to_owned());
-    keep(context, user, record);
+/// What is left to do once the events are queued and no lock is held.
+#[must_use]
+pub(super) struct Told {
+    after: AfterTap,
+    history: Vec<(UserKey, TransactionRecord)>,
 }
 
-pub(super) fn failed(
-    context: &Context,
-    id: TapId,
-    record: Option<(UserKey, Box<TransactionRecord>)>,
-    failure: TapFailure,
-    listener: Arc<dyn TransactionListener>,
-) {
-    let transaction = record.as_ref().map(|(_, record)| record.transaction.clone());
+/// Queues events, in their order, and calls nothing of the host.
+pub(super) fn queue(context: &Context, happened: impl IntoIterator<Item = Happened>) -> Told {
+    let mut told = Told { after: AfterTap::Nothing, history: Vec::new() };
+    for event in happened {
+        let row = match event {
+            Happened::Started(id) => {
+                let listener = Arc::clone(&context.calls.host().transactions);
+                context.tap_events.push(move || listener.on_start(id));
+                continue;
+            }
+            Happened::Completed(id, user, record) => {
+                completed(context, id, &record);
+                Some((user, *record))
+            }
+            Happened::Failed(id, row, failure) => {
+                failed(context, id, row.as_ref().map(|(_, record)| &**record), failure);
+                row.map(|(user, record)| (user, *record))
+            }
+        };
+        told.after = AfterTap::TapEnded;
+        told.history.extend(row);
+    }
+    told
+}
+
+fn completed(context: &Context, id: TapId, record: &TransactionRecord) {
+    let listener = Arc::clone(&context.calls.host().transactions);
+    let told = record.transaction.clone();
+    context.tap_events.push(move || listener.on_complete(id, told));
+    track(context, Some(record), "10000".to_owned());
+}
+
+fn failed(context: &Context, id: TapId, record: Option<&TransactionRecord>, failure: TapFailure) {
+    let listener = Arc::clone(&context.calls.host().transactions);
+    let transaction = record.map(|record| record.transaction.clone());
     if let Some(transaction) = transaction.clone().filter(|_| failure == TapFailure::CdcvmRequired) {
         let listener = Arc::clone(&listener);
-        context.events.push(move || listener.on_auth_required(id, transaction));
+        context.tap_events.push(move || listener.on_auth_required(id, transaction));
     }
-    context.events.push(move || listener.on_failed(id, failure, transaction));
-    track(context, record.as_ref().map(|(_, record)| &**record), failure.code().to_string());
-    if let Some((user, record)) = record {
-        keep(context, user, *record);
-    }
+    context.tap_events.push(move || listener.on_failed(id, failure, transaction));
+    track(context, record, failure.code().to_string());
 }
 
-/// The history row is written in the background: it is not part of the burn.
-fn keep(context: &Context, user: UserKey, record: TransactionRecord) {
-    let store = Arc::clone(&context.store);
-    context.calls.spawn(Box::pin(async move {
-        if let Err(error) = store.write(|tx| tx.append_history(user, &record)) {
-            tracing::warn!(code = error.code(), "history row not kept");
+impl Told {
+    /// The history rows are written in the background: they are not part of the burn.
+    pub(super) fn keep(self, context: &Context) -> AfterTap {
+        for (user, record) in self.history {
+            let store = Arc::clone(&context.store);
+            context.calls.spawn(Box::pin(async move {
+                if let Err(error) = store.write(|tx| tx.append_history(user, &record)) {
+                    tracing::warn!(code = error.code(), "history row not kept");
+                }
+            }));
         }
-    }));
+        self.after
+    }
 }
 
 /// `EVENT_TRANSACTION`.

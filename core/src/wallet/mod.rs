@@ -239,14 +239,12 @@ impl Wallet {
         if self.alive().is_err() {
             return vec![0x69, 0x85];
         }
-        let before = self.inner.taps.current();
-        let (answer, after) = self.inner.taps.process(&self.inner.context, apdu);
-        match self.inner.taps.current() {
-            Some(tap) if before != Some(tap) => Inner::watch(&self.inner, tap),
-            _ => {}
+        let answered = self.inner.taps.process(&self.inner.context, apdu);
+        if let Some(tap) = answered.begun {
+            Inner::watch(&self.inner, tap);
         }
-        self.after_tap(after);
-        answer
+        self.after_tap(answered.after);
+        answered.answer
     }
 
     /// The platform says that the field is gone. An unfinished tap fails with 19002; nothing was
@@ -264,7 +262,7 @@ impl Wallet {
     /// # Errors
     /// [`WalletError::InvalidInput`] for another length.
     pub fn set_transaction_reference(&self, reference: &[u8]) -> Result<()> {
-        self.inner.taps.set_reference(reference)
+        self.inner.taps.reference().set(reference)
     }
 
     /// The history kept on the phone, newest first: at most `limit` (100) transactions before
@@ -377,6 +375,8 @@ impl Inner {
                 sessions: Sessions::default(),
                 configuration: Configuration::new(config, remote),
                 events: EventQueue::default(),
+                tap_events: EventQueue::default(),
+                monitor_events: EventQueue::default(),
             },
             activations,
             replenishing: Replenishing::default(),
