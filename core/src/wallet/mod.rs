@@ -259,8 +259,12 @@ impl Wallet {
     /// authorisation: 1 to 8 bytes, padded with 00 on the right. Without it each tap carries 8 random
     /// bytes. May be called from within the permit.
     ///
+    /// It serves one tap: when that ends, however it ends, the reference is forgotten. Only after
+    /// 10003 it waits, for a minute, for the second tap of the same amount and currency.
+    ///
     /// # Errors
-    /// [`WalletError::InvalidInput`] for another length.
+    /// [`WalletError::InvalidInput`] for another length, or from within a permit that has overrun its
+    /// deadline, whose tap is over.
     pub fn set_transaction_reference(&self, reference: &[u8]) -> Result<()> {
         self.inner.taps.reference().set(reference)
     }
@@ -310,13 +314,15 @@ impl Wallet {
     /// Ends the wallet: the unfinished tap is lost, the data directory is free for another wallet.
     /// Every later call fails with [`WalletError::ShutDown`].
     pub fn shutdown(&self) {
-        if self.inner.shut_down.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.inner.taps.end(&self.inner.context);
-        self.inner.taps.forget_card();
-        self.inner.context.store.close();
-        registry::forget(self.inner.context.configuration.app());
+        // Said within the directory's turn: an `init` meanwhile waits for the end of this wallet.
+        registry::close(&self.inner, || {
+            if self.inner.shut_down.swap(true, Ordering::AcqRel) {
+                return;
+            }
+            self.inner.taps.end(&self.inner.context);
+            self.inner.taps.forget_card();
+            self.inner.context.store.close();
+        });
     }
 
     async fn change(&self, kind: ChangeKind) -> Result<Vec<Suspender>> {
