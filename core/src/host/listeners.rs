@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::HostError;
 use crate::activation::ActivationProgress;
-use crate::payment::{TapFailure, TapId, TransactionInformation};
+use crate::payment::{TapFailure, TapId, TransactionInformation, TransactionRecord};
 
 /// Receipt for an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +26,11 @@ pub enum PermitDecision {
     CustomDecline(u8),
 }
 
-/// What the wallet's own rules say of the tap.
+/// What the wallet's own rules say of the tap. They come before the permit, and a tap that they decline
+/// is never asked for: today `proceed` is always true. The field's apps expect the argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RiskControl {
-    /// False where the wallet would decline by itself.
+    /// The wallet itself would pay.
     pub proceed: bool,
 }
 
@@ -63,13 +64,17 @@ pub trait TransactionListener: Send + Sync {
     /// Logged only.
     fn on_start(&self, tap: TapId) -> Result<Delivered, HostError>;
 
-    /// The cryptogram was handed to the terminal. This is not "paid": ask the app's own server.
+    /// The cryptogram was made for the terminal; queued once the answer is. This is not "paid": ask
+    /// the app's own server, under the reference in `record`, which is as the history will show it.
     ///
     /// # Errors
     /// Logged only.
-    fn on_complete(&self, tap: TapId, transaction: TransactionInformation) -> Result<Delivered, HostError>;
+    fn on_complete(&self, tap: TapId, record: TransactionRecord) -> Result<Delivered, HostError>;
 
-    /// The tap ended without a cryptogram.
+    /// The tap ended without a cryptogram. A reader that the pre-check refuses (10006 to 10009,
+    /// 19005) is told of without `on_start`; while it stays in the field, the same refusal is told
+    /// once in 5 s, because such a reader tries several names. After `field_lost` the next refusal is
+    /// told at once.
     ///
     /// # Errors
     /// Logged only.

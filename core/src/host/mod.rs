@@ -6,7 +6,7 @@
 //! * It may be called from any thread, never with a lock of the wallet held, and it may call back
 //!   into the wallet.
 //! * It may block up to its deadline; afterwards the wallet goes on with a typed error and ignores a
-//!   late answer.
+//!   late answer. The clock, the spawner and the generator have no deadline and must not block.
 //! * A panic is caught and counts as a failure.
 //! * An answer is always a value, never `()`: a binding that loses an exception hands back zeroed
 //!   bytes, and those must not read as success.

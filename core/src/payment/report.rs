@@ -45,7 +45,7 @@ pub(super) fn queue(context: &Context, happened: impl IntoIterator<Item = Happen
 
 fn completed(context: &Context, id: TapId, record: &TransactionRecord) {
     let listener = Arc::clone(&context.calls.host().transactions);
-    let told = record.transaction.clone();
+    let told = record.clone();
     context.tap_events.push(move || listener.on_complete(id, told));
     track(context, Some(record), "10000".to_owned());
 }

@@ -237,9 +237,9 @@ impl Taps {
         &self.reference
     }
 
-    /// Forgets the app's reference: another user must not pay with it.
-    pub(crate) fn take_reference(&self) {
-        self.reference.forget();
+    /// Forgets the app's reference: another user must not pay with it. True if there was one.
+    pub(crate) fn take_reference(&self) -> bool {
+        self.reference.forget()
     }
 
     pub(crate) fn next_id(&self) -> TapId {
