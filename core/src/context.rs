@@ -16,7 +16,12 @@ pub(crate) struct Context {
     pub(crate) service: TokenServiceClient,
     pub(crate) sessions: Sessions,
     pub(crate) configuration: Configuration,
+    /// To listeners of activations.
     pub(crate) events: EventQueue,
+    /// To the listener of taps.
+    pub(crate) tap_events: EventQueue,
+    /// To the monitor.
+    pub(crate) monitor_events: EventQueue,
 }
 
 /// The connected user: the row in the store, and the name for the service.
@@ -62,7 +67,7 @@ impl Context {
     /// Queues a measurement for the app's monitor.
     pub(crate) fn track(&self, event: MonitorEvent) {
         let monitor = Arc::clone(&self.calls.host().monitor);
-        self.events.push(move || monitor.track(event));
+        self.monitor_events.push(move || monitor.track(event));
     }
 }
 

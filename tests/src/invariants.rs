@@ -8,7 +8,8 @@ use nfcwallet_sandbox::phone::Event;
 #[derive(Debug, Default)]
 pub struct Watch {
     taps: HashMap<u64, Tap>,
-    percent: Option<u8>,
+    /// Percent and time of the run's last progress.
+    progress: Option<(u8, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -39,14 +40,14 @@ impl Watch {
             Event::AuthRequired { tap } => self.taps.entry(*tap).or_default().auth_pending = true,
             Event::Complete { tap, .. } => self.end(*tap, None)?,
             Event::Failed { tap, code } => self.end(*tap, Some(*code))?,
-            Event::Progress { percent, phase, .. } => {
-                if self.percent.is_some_and(|before| *percent < before) {
-                    return Err(format!("progress fell from {:?} to {percent}", self.percent));
+            Event::Progress { percent, phase, elapsed_ms, .. } => {
+                // Time that begins anew is another run, after one that failed.
+                if self.progress.is_some_and(|(before, at)| *percent < before && *elapsed_ms >= at) {
+                    return Err(format!("progress fell from {:?} to {percent}", self.progress));
                 }
-                // The next run starts anew.
-                self.percent = (phase != "done").then_some(*percent);
+                self.progress = (phase != "done").then_some((*percent, *elapsed_ms));
             }
-            Event::Monitor { id, .. } if id == "EVENT_APPLY" => self.percent = None,
+            Event::Monitor { id, .. } if id == "EVENT_APPLY" => self.progress = None,
             _ => {}
         }
         Ok(())

@@ -56,7 +56,7 @@ pub struct Application {
 }
 
 /// One record of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Short file identifier, 1 to 30.
     pub sfi: u8,
@@ -65,6 +65,13 @@ pub struct Record {
     /// The whole template 70, at most 254 bytes.
     #[serde(with = "hex_bytes")]
     pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Record {
+    /// Without the bytes: among them is the token's number (5A, 57).
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Record({}.{}, {} bytes, redacted)", self.sfi, self.number, self.bytes.len())
+    }
 }
 
 /// The fixed parts of tag 9F10: key index, CVN, CVR (filled in), two bytes 0000, counters.
@@ -143,5 +150,16 @@ pub(crate) mod hex_bytes {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         hex::decode(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_records_bytes_never_reach_a_log() {
+        let record = Record { sfi: 2, number: 1, bytes: hex::decode("70045A025413").unwrap() };
+        assert_eq!(format!("{record:?}"), "Record(2.1, 6 bytes, redacted)");
     }
 }

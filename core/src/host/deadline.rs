@@ -1,18 +1,16 @@
 //! Calls on the host under a deadline.
 //!
-//! Synchronous interfaces run on worker threads of the wallet, so that one that hangs costs its
-//! deadline and a thread, never the tap or the caller.
+//! Interfaces run on worker threads of the wallet, so that one that hangs costs its deadline and a
+//! thread, never the tap or the caller.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures_channel::oneshot;
-use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use zeroize::Zeroizing;
 
+use super::workers::{NoAnswer, Pending, Workers};
 use super::{
     Anchor, BoxFuture, Clock, DeviceFingerprint, DevicePublicKey, DeviceState, Entropy, Host, HostError, KeyStoreError,
     PermitDecision, Reply, RequestType, RiskControl, Signature, Stored, Unwrapped, Wrapped,
@@ -23,7 +21,8 @@ use crate::payment::TransactionInformation;
 /// Answers of the relay above this size are refused unread.
 pub(crate) const REPLY_LIMIT: usize = 256 * 1024;
 
-/// Calls that hang keep a thread each; beyond this many, further calls fail at once.
+/// Calls that hang keep a thread each; beyond this many, further calls fail at once. The proxy has as
+/// many of its own, so that a dead network takes no thread from a tap.
 const WORKER_LIMIT: usize = 16;
 
 /// How long each interface may take.
@@ -58,6 +57,7 @@ pub struct HostCalls {
     host: Host,
     deadlines: Deadlines,
     workers: Arc<Workers>,
+    proxy_workers: Arc<Workers>,
 }
 
 impl std::fmt::Debug for HostCalls {
@@ -70,7 +70,8 @@ impl HostCalls {
     /// Wraps `host`. Starts no thread yet.
     #[must_use]
     pub fn new(host: Host, deadlines: Deadlines) -> Self {
-        Self { host, deadlines, workers: Arc::default() }
+        let workers = || Arc::new(Workers::new(WORKER_LIMIT));
+        Self { host, deadlines, workers: workers(), proxy_workers: workers() }
     }
 
     /// The host itself, for its listeners.
@@ -91,9 +92,11 @@ impl HostCalls {
         &*self.host.entropy
     }
 
-    /// Starts background work.
+    /// Starts background work. A spawner that panics loses the task, not the caller.
     pub fn spawn(&self, task: BoxFuture<()>) {
-        self.host.spawner.spawn(task);
+        if catch_unwind(AssertUnwindSafe(|| self.host.spawner.spawn(task))).is_err() {
+            tracing::error!("the spawner panicked: background work was lost");
+        }
     }
 
     /// Sends a request through the proxy and checks the answer's size.
@@ -103,14 +106,19 @@ impl HostCalls {
     /// panics.
     pub async fn send_request(&self, kind: RequestType, body: Vec<u8>) -> Result<Reply, WalletError> {
         let limit = self.deadlines.proxy;
-        let request = AssertUnwindSafe(self.host.proxy.send_request(kind, body)).catch_unwind();
-        let reply = match select(Box::pin(request), self.host.clock.deadline(limit)).await {
-            Either::Left((Ok(Ok(reply)), _)) => reply,
-            Either::Left((Ok(Err(error)), _)) => return Err(network_error(error)),
-            Either::Left((Err(_), _)) => {
+        let timed_out = WalletError::Network { reason: NetworkProblem::TimedOut { limit } };
+        let proxy = Arc::clone(&self.host.proxy);
+        let call = async move { proxy.send_request(kind, body).await };
+        let Some(answer) = self.proxy_workers.poll(call) else { return Err(timed_out) };
+        let reply = match select(answer, self.host.clock.deadline(limit)).await {
+            Either::Left((Ok(Ok(Ok(reply))), _)) => reply,
+            Either::Left((Ok(Ok(Err(error))), _)) => return Err(network_error(error)),
+            Either::Left((Ok(Err(NoAnswer::Panicked)), _)) => {
                 return Err(WalletError::Host { interface: "NFCRequestProxy", reason: "panicked".to_owned() });
             }
-            Either::Right(_) => return Err(WalletError::Network { reason: NetworkProblem::TimedOut { limit } }),
+            Either::Left((Ok(Err(NoAnswer::TimedOut { .. })) | Err(_), _)) | Either::Right(_) => {
+                return Err(timed_out);
+            }
         };
         match reply.body.len() {
             0 => Err(WalletError::Network { reason: NetworkProblem::Empty }),
@@ -135,15 +143,12 @@ impl HostCalls {
     /// As the key store names them.
     pub async fn sign(&self, message: Vec<u8>) -> Result<Signature, KeyStoreError> {
         let keys = Arc::clone(&self.host.key_store);
-        let (sender, receiver) = oneshot::channel();
-        // A caller that gave up has dropped the receiver; the late answer is ignored.
-        let call = move || drop(sender.send(catch_unwind(AssertUnwindSafe(|| keys.sign(message)))));
-        if !self.workers.run(Box::new(call)) {
+        let Some(answer) = self.workers.poll(async move { keys.sign(message) }) else {
             return Err(KeyStoreError::TimedOut);
-        }
-        match select(receiver, self.host.clock.deadline(self.deadlines.key_store)).await {
+        };
+        match select(answer, self.host.clock.deadline(self.deadlines.key_store)).await {
             Either::Left((Ok(Ok(result)), _)) => result,
-            Either::Left((Ok(Err(_)), _)) => Err(KeyStoreError::Panicked),
+            Either::Left((Ok(Err(reason)), _)) => Err(reason.into()),
             Either::Left((Err(_), _)) | Either::Right(_) => Err(KeyStoreError::TimedOut),
         }
     }
@@ -193,7 +198,7 @@ impl HostCalls {
     #[must_use]
     pub fn start_set_anchor(&self, bytes: Vec<u8>) -> Pending<Result<Stored, KeyStoreError>> {
         let keys = Arc::clone(&self.host.key_store);
-        self.pending(self.deadlines.key_store, move || keys.set_anchor(bytes))
+        self.workers.pending(self.deadlines.key_store, move || keys.set_anchor(bytes))
     }
 
     /// The device's fingerprint. Blocks.
@@ -202,7 +207,8 @@ impl HostCalls {
     /// [`WalletError::Host`].
     pub fn fingerprint(&self) -> Result<DeviceFingerprint, WalletError> {
         let device = Arc::clone(&self.host.device);
-        self.pending(self.deadlines.fingerprint, move || device.fingerprint())
+        self.workers
+            .pending(self.deadlines.fingerprint, move || device.fingerprint())
             .wait()
             .map_err(HostError::from)
             .and_then(|answer| answer)
@@ -213,7 +219,7 @@ impl HostCalls {
     #[must_use]
     pub fn start_device_state(&self) -> Pending<Result<DeviceState, HostError>> {
         let device = Arc::clone(&self.host.device);
-        self.pending(self.deadlines.device_state, move || device.state())
+        self.workers.pending(self.deadlines.device_state, move || device.state())
     }
 
     /// The device's state. Blocks for 100 ms at most.
@@ -239,7 +245,8 @@ impl HostCalls {
         risk: RiskControl,
     ) -> Result<PermitDecision, HostError> {
         let permit = Arc::clone(&self.host.permit);
-        self.pending(self.deadlines.permit, move || permit.is_allowed(auth_before, transaction, risk))
+        self.workers
+            .pending(self.deadlines.permit, move || permit.is_allowed(auth_before, transaction, risk))
             .wait()
             .map_err(HostError::from)
             .and_then(|answer| answer)
@@ -250,16 +257,11 @@ impl HostCalls {
         call: impl FnOnce(&dyn super::DeviceKeyStore) -> Result<T, KeyStoreError> + Send + 'static,
     ) -> Result<T, KeyStoreError> {
         let keys = Arc::clone(&self.host.key_store);
-        self.pending(self.deadlines.key_store, move || call(&*keys)).wait().map_err(KeyStoreError::from).and_then(|a| a)
-    }
-
-    fn pending<T: Send + 'static>(&self, limit: Duration, call: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
-        let (sender, receiver) = channel();
-        let accepted = self.workers.run(Box::new(move || {
-            // A caller that gave up has dropped the receiver; the late answer is ignored.
-            drop(sender.send(catch_unwind(AssertUnwindSafe(call)).map_err(|_| NoAnswer::Panicked)));
-        }));
-        Pending { receiver: accepted.then_some(receiver), started: Instant::now(), limit }
+        self.workers
+            .pending(self.deadlines.key_store, move || call(&*keys))
+            .wait()
+            .map_err(KeyStoreError::from)
+            .and_then(|a| a)
     }
 }
 
@@ -271,128 +273,4 @@ fn network_error(error: HostError) -> WalletError {
         HostError::Panicked => NetworkProblem::Failed("the proxy panicked".to_owned()),
     };
     WalletError::Network { reason }
-}
-
-/// Why a synchronous interface gave no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoAnswer {
-    /// It panicked.
-    Panicked,
-    /// Not within this limit.
-    TimedOut {
-        /// The deadline.
-        limit: Duration,
-    },
-}
-
-impl From<NoAnswer> for HostError {
-    fn from(reason: NoAnswer) -> Self {
-        match reason {
-            NoAnswer::Panicked => Self::Panicked,
-            NoAnswer::TimedOut { limit } => {
-                Self::TimedOut { limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX) }
-            }
-        }
-    }
-}
-
-impl From<NoAnswer> for KeyStoreError {
-    fn from(reason: NoAnswer) -> Self {
-        match reason {
-            NoAnswer::Panicked => Self::Panicked,
-            NoAnswer::TimedOut { .. } => Self::TimedOut,
-        }
-    }
-}
-
-/// A call that was started on a worker; `wait` blocks for the rest of its deadline.
-#[derive(Debug)]
-pub struct Pending<T> {
-    receiver: Option<Receiver<Result<T, NoAnswer>>>,
-    started: Instant,
-    limit: Duration,
-}
-
-impl<T> Pending<T> {
-    /// Blocks until the answer or the deadline, which runs from the start of the call.
-    ///
-    /// # Errors
-    /// [`NoAnswer`].
-    pub fn wait(mut self) -> Result<T, NoAnswer> {
-        let timed_out = NoAnswer::TimedOut { limit: self.limit };
-        self.wait_at_most(Duration::MAX).unwrap_or(Err(timed_out))
-    }
-
-    /// Like [`wait`](Self::wait), but keeps the call: `None` if it is still running after `patience`,
-    /// or at its deadline if that comes first. For calls whose late effect matters.
-    pub fn wait_at_most(&mut self, patience: Duration) -> Option<Result<T, NoAnswer>> {
-        let timed_out = NoAnswer::TimedOut { limit: self.limit };
-        let Some(receiver) = &self.receiver else { return Some(Err(timed_out)) };
-        let rest = self.limit.saturating_sub(self.started.elapsed());
-        match receiver.recv_timeout(rest.min(patience)) {
-            Ok(answer) => Some(answer),
-            Err(RecvTimeoutError::Timeout) => None,
-            // The call never began.
-            Err(RecvTimeoutError::Disconnected) => Some(Err(timed_out)),
-        }
-    }
-}
-
-type Job = Box<dyn FnOnce() + Send + 'static>;
-
-/// Threads for synchronous host calls: made when needed, kept for the next call.
-#[derive(Default)]
-struct Workers {
-    state: Mutex<WorkerState>,
-}
-
-#[derive(Default)]
-struct WorkerState {
-    idle: Vec<Sender<Job>>,
-    alive: usize,
-}
-
-impl Workers {
-    /// Runs `job` on an idle or new thread. False if all threads hang.
-    fn run(self: &Arc<Self>, mut job: Job) -> bool {
-        loop {
-            let idle = {
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                match state.idle.pop() {
-                    Some(worker) => worker,
-                    None if state.alive == WORKER_LIMIT => return false,
-                    None => {
-                        state.alive += 1;
-                        drop(state);
-                        return self.start(job);
-                    }
-                }
-            };
-            match idle.send(job) {
-                Ok(()) => return true,
-                // The thread ended; take the job back and try the next one.
-                Err(returned) => job = returned.0,
-            }
-        }
-    }
-
-    fn start(self: &Arc<Self>, first: Job) -> bool {
-        let pool = Arc::downgrade(self);
-        let body = move || {
-            let mut job = first;
-            loop {
-                job();
-                let (sender, receiver) = channel();
-                match pool.upgrade() {
-                    Some(pool) => pool.state.lock().unwrap_or_else(PoisonError::into_inner).idle.push(sender),
-                    None => return,
-                }
-                match receiver.recv() {
-                    Ok(next) => job = next,
-                    Err(_) => return,
-                }
-            }
-        };
-        std::thread::Builder::new().name("nfcwallet-host".to_owned()).spawn(body).is_ok()
-    }
 }

@@ -1,8 +1,8 @@
-//! The event thread: listeners and the monitor are called here, in order, and nowhere else.
+//! The event threads: listeners and the monitor are called here, in order, and nowhere else.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Delivered, HostError};
@@ -12,7 +12,8 @@ const CAPACITY: usize = 1_024;
 
 type Event = Box<dyn FnOnce() -> Result<Delivered, HostError> + Send + 'static>;
 
-/// An ordered queue with one thread, started with the first event.
+/// An ordered queue with one thread, started with the first event. Each kind of listener has its own,
+/// so that one which hangs silences no other.
 #[derive(Default)]
 pub struct EventQueue {
     sender: Mutex<Option<SyncSender<Event>>>,
@@ -30,10 +31,17 @@ impl EventQueue {
     pub fn push(&self, event: impl FnOnce() -> Result<Delivered, HostError> + Send + 'static) {
         let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = sender.get_or_insert_with(start_thread);
-        if queue.try_send(Box::new(event)).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!("a listener blocks: an event was dropped");
-        }
+        let reason = match queue.try_send(Box::new(event)) {
+            Ok(()) => return,
+            Err(TrySendError::Full(_)) => "a listener blocks",
+            Err(TrySendError::Disconnected(_)) => {
+                // The next event tries to start the thread again.
+                *sender = None;
+                "the event thread does not run"
+            }
+        };
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(reason, "an event was dropped");
     }
 
     /// How many events were dropped since the start.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::HostError;
 use crate::activation::ActivationProgress;
-use crate::payment::{TapFailure, TapId, TransactionInformation};
+use crate::payment::{TapFailure, TapId, TransactionInformation, TransactionRecord};
 
 /// Receipt for an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +26,11 @@ pub enum PermitDecision {
     CustomDecline(u8),
 }
 
-/// What the wallet's own rules say of the tap.
+/// What the wallet's own rules say of the tap. They come before the permit, and a tap that they decline
+/// is never asked for: today `proceed` is always true. The field's apps expect the argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RiskControl {
-    /// False where the wallet would decline by itself.
+    /// The wallet itself would pay.
     pub proceed: bool,
 }
 
@@ -53,8 +54,9 @@ pub trait TransactionPermit: Send + Sync {
 /// Events of a tap: at most one `on_start`, at most one `on_auth_required` (directly before a
 /// failure 10003), and exactly one of `on_complete` and `on_failed`, in this order.
 ///
-/// Called on the wallet's one event thread, never on the thread of `process_apdu`. A listener that
-/// blocks delays later events, not taps; its failures are counted and logged, never propagated.
+/// Called on an event thread of its own, never on the thread of `process_apdu`. A listener that
+/// blocks delays its own later events (beyond 1,024 that wait they are dropped and counted), neither
+/// taps nor other listeners; its failures are logged, never propagated.
 pub trait TransactionListener: Send + Sync {
     /// The terminal selected the wallet and the tap may go on.
     ///
@@ -62,13 +64,17 @@ pub trait TransactionListener: Send + Sync {
     /// Logged only.
     fn on_start(&self, tap: TapId) -> Result<Delivered, HostError>;
 
-    /// The cryptogram was handed to the terminal. This is not "paid": ask the app's own server.
+    /// The cryptogram was made for the terminal; queued once the answer is. This is not "paid": ask
+    /// the app's own server, under the reference in `record`, which is as the history will show it.
     ///
     /// # Errors
     /// Logged only.
-    fn on_complete(&self, tap: TapId, transaction: TransactionInformation) -> Result<Delivered, HostError>;
+    fn on_complete(&self, tap: TapId, record: TransactionRecord) -> Result<Delivered, HostError>;
 
-    /// The tap ended without a cryptogram.
+    /// The tap ended without a cryptogram. A reader that the pre-check refuses (10006 to 10009,
+    /// 19005) is told of without `on_start`; while it stays in the field, the same refusal is told
+    /// once in 5 s, because such a reader tries several names. After `field_lost` the next refusal is
+    /// told at once.
     ///
     /// # Errors
     /// Logged only.
@@ -88,7 +94,7 @@ pub trait TransactionListener: Send + Sync {
 
 /// Progress of an activation.
 ///
-/// Called on the wallet's event thread, in order; percent never falls.
+/// Called on an event thread that all activations share, in order; percent never falls.
 pub trait ActivationListener: Send + Sync {
     /// A step forward.
     ///
@@ -113,7 +119,7 @@ pub struct MonitorEvent {
     pub fields: BTreeMap<&'static str, String>,
 }
 
-/// Takes measurements. Called on the wallet's event thread.
+/// Takes measurements. Called on an event thread of its own.
 pub trait Monitor: Send + Sync {
     /// One measurement.
     ///

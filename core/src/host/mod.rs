@@ -6,7 +6,7 @@
 //! * It may be called from any thread, never with a lock of the wallet held, and it may call back
 //!   into the wallet.
 //! * It may block up to its deadline; afterwards the wallet goes on with a typed error and ignores a
-//!   late answer.
+//!   late answer. The clock, the spawner and the generator have no deadline and must not block.
 //! * A panic is caught and counts as a failure.
 //! * An answer is always a value, never `()`: a binding that loses an exception hands back zeroed
 //!   bytes, and those must not read as success.
@@ -18,10 +18,11 @@ mod key_store;
 mod listeners;
 mod platform;
 mod proxy;
+mod workers;
 
 use std::sync::Arc;
 
-pub use deadline::{Deadlines, HostCalls, NoAnswer, Pending};
+pub use deadline::{Deadlines, HostCalls};
 pub use device::{DeviceFingerprint, DeviceInfo, DeviceState, IntegrityVerdict};
 pub use events::EventQueue;
 pub use key_store::{Anchor, DeviceKeyStore, DevicePublicKey, KeyStoreError, Signature, Stored, Unwrapped, Wrapped};
@@ -31,6 +32,8 @@ pub use listeners::{
 };
 pub use platform::{BoxFuture, Clock, Entropy, OsEntropy, Spawner};
 pub use proxy::{NFCRequestProxy, Reply, RequestType};
+pub(crate) use workers::is_called_too_late;
+pub use workers::{NoAnswer, Pending};
 
 /// Everything the app implements, in one place.
 #[derive(Clone)]

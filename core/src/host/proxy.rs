@@ -52,8 +52,9 @@ pub struct Reply {
 /// Carries requests to the token service: the app sends `body` to its own server, which adds the
 /// logged-in user and passes it on.
 ///
-/// Called from the task that runs the wallet's operation. Deadline 15 s ([`super::Deadlines`]); the
-/// field's gateway gives up after 10 s. The wallet may send the same request again under the same
+/// Polled on a worker thread of the wallet, so it may block; what needs a runtime around it (sockets
+/// and timers of an async library) must enter or spawn on its own. Dropped when the wallet gives up.
+/// Deadline 15 s ([`super::Deadlines`]); the field's gateway gives up after 10 s. The wallet may send the same request again under the same
 /// request id, so the app need not retry. `kind` and `body` are opaque and must not be changed.
 #[async_trait]
 pub trait NFCRequestProxy: Send + Sync {

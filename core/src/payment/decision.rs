@@ -26,8 +26,7 @@ impl Rules<'_> {
             return Err(TapFailure::TerminalProtocol);
         }
         let transaction = &request.transaction;
-        // A device that does not answer in time is not known to be safe.
-        let device = device.map_err(|_| TapFailure::DeviceUnsafe)?;
+        let device = device.map_err(|_| TapFailure::DeviceUnknown)?;
         if matches!(device.integrity, IntegrityVerdict::Unsafe { .. }) {
             return Err(TapFailure::DeviceUnsafe);
         }
@@ -69,6 +68,7 @@ impl Rules<'_> {
     }
 
     fn ask_app(&self, auth_before: bool, transaction: &TransactionInformation) -> Result<(), TapFailure> {
+        // The wallet's own rules come first: what they decline is never asked for.
         match self.calls.permit(auth_before, transaction.clone(), RiskControl { proceed: true }) {
             Ok(PermitDecision::Proceed) => Ok(()),
             Ok(PermitDecision::Decline) => Err(TapFailure::DeclinedByApp),

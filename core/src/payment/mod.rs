@@ -6,6 +6,7 @@
 mod cdcvm;
 mod decision;
 mod history;
+mod reference;
 mod report;
 mod tap;
 mod taps;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::decision::Rules;
 use super::history::{TransactionOutcome, TransactionRecord};
+use super::reference::Payment;
 use super::taps::{Payable, SILENCE, Taps};
 use super::{TapFailure, TapId, TransactionInformation};
 use crate::card::Card;
@@ -26,7 +27,7 @@ pub(crate) struct Tap {
     pub(crate) last_apdu: Duration,
 }
 
-/// What happened in one APDU and is told after its answer was handed out.
+/// What happened in one APDU and is queued for the listeners once its answer is made.
 #[derive(Debug)]
 pub(crate) enum Happened {
     Started(TapId),
@@ -34,13 +35,23 @@ pub(crate) enum Happened {
     Failed(TapId, Option<(UserKey, Box<TransactionRecord>)>, TapFailure),
 }
 
+/// A refusal that was told to the app.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refused {
+    failure: TapFailure,
+    /// On the monotonic clock.
+    at: Duration,
+}
+
 /// The hooks of one APDU.
 pub(crate) struct Hooks<'a> {
     pub(crate) context: &'a Context,
     pub(crate) taps: &'a Taps,
     pub(crate) tap: &'a mut Option<Tap>,
-    /// When the pre-check last refused a reader that is still there; on the monotonic clock.
-    pub(crate) refused_at: &'a mut Option<Duration>,
+    /// What a reader that is still there was told last.
+    pub(crate) refused: &'a mut Option<Refused>,
+    /// The tap that is being decided: no longer in `tap`, and not yet in `happened`.
+    pub(crate) deciding: Option<TapId>,
     pub(crate) happened: Vec<Happened>,
 }
 
@@ -59,7 +70,7 @@ impl TapHooks for Hooks<'_> {
                     device: Some(self.context.calls.start_device_state()),
                     last_apdu: self.context.calls.clock().monotonic(),
                 });
-                *self.refused_at = None;
+                *self.refused = None;
                 self.happened.push(Happened::Started(id));
                 Some(card)
             }
@@ -72,41 +83,24 @@ impl TapHooks for Hooks<'_> {
 
     fn decide(&mut self, request: &CryptogramRequest) -> CryptogramDecision {
         let Some(mut tap) = self.tap.take() else { return decline(false) };
-        let outcome = self.approve(&mut tap, request);
-        let (decision, happened) = match outcome {
-            Ok((credential, cdcvm_done, reference)) => {
-                self.taps.window().close();
-                let outcome = TransactionOutcome::Complete { atc: credential.atc, reference, cdcvm: cdcvm_done };
-                let record = self.record(&request.transaction, outcome);
-                let decision = CryptogramDecision::Approve { credential, cdcvm_done, reference };
-                (decision, Happened::Completed(tap.id, tap.user, record))
-            }
-            Err(failure) => {
-                let see_phone = failure == TapFailure::CdcvmRequired;
-                if see_phone {
-                    let now = self.context.calls.clock().monotonic();
-                    self.taps.window().ask_for(&request.transaction, now);
-                }
-                let record = self.record(&request.transaction, TransactionOutcome::Failed { code: failure.code() });
-                (decline(see_phone), Happened::Failed(tap.id, Some((tap.user, record)), failure))
-            }
+        self.deciding = Some(tap.id);
+        let decision = match self.approve(&mut tap, request) {
+            Ok(approval) => self.complete(&tap, request, approval),
+            Err(failure) => self.fail(&tap, request, failure),
         };
-        self.happened.push(happened);
+        self.deciding = None;
         decision
     }
 
     fn protocol_error(&mut self, status_word: u16) {
         if let Some(tap) = self.tap.take() {
             tracing::info!(tap = tap.id.0, status_word, "the terminal broke the protocol");
-            self.happened.push(Happened::Failed(tap.id, None, TapFailure::TerminalProtocol));
+            self.ended(Happened::Failed(tap.id, None, TapFailure::TerminalProtocol));
             return;
         }
         // The signature over an approval failed its own check: the credential is spent, and the
         // terminal got nothing.
-        if let Some(Happened::Completed(id, user, mut record)) = self.happened.pop_if(is_completed) {
-            record.outcome = TransactionOutcome::Failed { code: TapFailure::Internal.code() };
-            self.happened.push(Happened::Failed(id, Some((user, record)), TapFailure::Internal));
-        }
+        self.take_approval_back();
     }
 
     fn fill_random(&mut self, bytes: &mut [u8]) {
@@ -114,29 +108,53 @@ impl TapHooks for Hooks<'_> {
     }
 }
 
+/// Everything about an approval that is drawn before the burn, and the credential.
+struct Approval {
+    credential: BurntCredential,
+    cdcvm_done: bool,
+    reference: [u8; 8],
+    time_ms: i64,
+}
+
 impl Hooks<'_> {
     /// Ends a tap that did not reach its cryptogram.
     pub(crate) fn lose_link(&mut self) {
         if let Some(tap) = self.tap.take() {
-            self.happened.push(Happened::Failed(tap.id, None, TapFailure::LinkLost));
+            self.ended(Happened::Failed(tap.id, None, TapFailure::LinkLost));
+        }
+    }
+
+    /// A call of the host on this thread panicked: the terminal gets 6F00, and what was burnt is gone.
+    pub(crate) fn panicked(&mut self) {
+        let unfinished = self.tap.take().map(|tap| tap.id).or(self.deciding.take());
+        if let Some(id) = unfinished {
+            self.ended(Happened::Failed(id, None, TapFailure::Internal));
+        } else {
+            self.take_approval_back();
+        }
+    }
+
+    /// An approval that never became an answer is a failure.
+    fn take_approval_back(&mut self) {
+        if let Some(Happened::Completed(id, user, mut record)) = self.happened.pop_if(is_completed) {
+            record.outcome = TransactionOutcome::Failed { code: TapFailure::Internal.code() };
+            self.happened.push(Happened::Failed(id, Some((user, record)), TapFailure::Internal));
         }
     }
 
     /// A reader whose PPSE was refused tries AIDs next; the app hears of one failure.
     fn refuse(&mut self, id: TapId, failure: TapFailure) {
         let now = self.context.calls.clock().monotonic();
-        if self.refused_at.is_none_or(|refused| now.saturating_sub(refused) > SILENCE) {
-            self.happened.push(Happened::Failed(id, None, failure));
+        let told = self.refused.is_some_and(|told| told.failure == failure && now.saturating_sub(told.at) <= SILENCE);
+        if !told {
+            *self.refused = Some(Refused { failure, at: now });
+            self.ended(Happened::Failed(id, None, failure));
         }
-        *self.refused_at = Some(now);
     }
 
-    /// Runs the rules, then burns: the credential exists only once its burn is durable.
-    fn approve(
-        &self,
-        tap: &mut Tap,
-        request: &CryptogramRequest,
-    ) -> Result<(BurntCredential, bool, [u8; 8]), TapFailure> {
+    /// Runs the rules, then burns: the credential exists only once its burn is durable. Between the
+    /// burn and the answer nothing of the host is called.
+    fn approve(&self, tap: &mut Tap, request: &CryptogramRequest) -> Result<Approval, TapFailure> {
         let device = match tap.device.take() {
             Some(pending) => pending.wait().map_err(HostError::from).and_then(|answer| answer),
             None => Err(HostError::Failed { reason: "asked twice".to_owned() }),
@@ -149,11 +167,16 @@ impl Hooks<'_> {
         };
         let cdcvm_done = rules.decide(request, device)?;
         let ticket = tap.ticket.take().ok_or(TapFailure::TokenUnavailable)?;
-        match self.context.store.burn_next(tap.user, self.context.service.service_time(), ticket) {
-            Ok(Some(credential)) => {
-                let reference = self.taps.take_reference().unwrap_or_else(|| self.context.random());
-                Ok((credential, cdcvm_done, reference))
-            }
+        let time = self.context.service.service_time();
+        let now = self.context.calls.clock().monotonic();
+        let payment = Payment::new(tap.user, &request.transaction);
+        let reference = self.taps.reference().of(payment, now).unwrap_or_else(|| self.context.random());
+        // The field, the user or the wallet went away while the app decided.
+        if self.taps.is_end_requested() {
+            return Err(TapFailure::LinkLost);
+        }
+        match self.context.store.burn_next(tap.user, time, ticket) {
+            Ok(Some(credential)) => Ok(Approval { credential, cdcvm_done, reference, time_ms: time.now_ms }),
             Ok(None) => Err(TapFailure::InsufficientCredentials),
             // A lock or a logout came between the permit and the burn.
             Err(WalletError::TokenUnavailable { .. }) => Err(TapFailure::TokenUnavailable),
@@ -164,10 +187,40 @@ impl Hooks<'_> {
         }
     }
 
-    fn record(&self, transaction: &TransactionInformation, outcome: TransactionOutcome) -> Box<TransactionRecord> {
-        let time_ms = self.context.service.service_now_ms();
-        Box::new(TransactionRecord { time_ms, transaction: transaction.clone(), outcome })
+    fn complete(&mut self, tap: &Tap, request: &CryptogramRequest, approval: Approval) -> CryptogramDecision {
+        let Approval { credential, cdcvm_done, reference, time_ms } = approval;
+        self.taps.window().close();
+        let outcome = TransactionOutcome::Complete { atc: credential.atc, reference, cdcvm: cdcvm_done };
+        let record = record(time_ms, &request.transaction, outcome);
+        self.ended(Happened::Completed(tap.id, tap.user, record));
+        CryptogramDecision::Approve { credential, cdcvm_done, reference }
     }
+
+    fn fail(&mut self, tap: &Tap, request: &CryptogramRequest, failure: TapFailure) -> CryptogramDecision {
+        let see_phone = failure == TapFailure::CdcvmRequired;
+        let outcome = TransactionOutcome::Failed { code: failure.code() };
+        let record = record(self.context.service.service_now_ms(), &request.transaction, outcome);
+        let failed = Happened::Failed(tap.id, Some((tap.user, record)), failure);
+        if see_phone {
+            let now = self.context.calls.clock().monotonic();
+            self.taps.window().ask_for(&request.transaction, now);
+            self.taps.reference().keep_for_second_tap(Payment::new(tap.user, &request.transaction), now);
+            self.happened.push(failed);
+        } else {
+            self.ended(failed);
+        }
+        decline(see_phone)
+    }
+
+    /// The app's reference was for this tap, however it ended.
+    fn ended(&mut self, happened: Happened) {
+        self.taps.reference().forget();
+        self.happened.push(happened);
+    }
+}
+
+fn record(time_ms: i64, transaction: &TransactionInformation, outcome: TransactionOutcome) -> Box<TransactionRecord> {
+    Box::new(TransactionRecord { time_ms, transaction: transaction.clone(), outcome })
 }
 
 fn is_completed(happened: &mut Happened) -> bool {

@@ -1,12 +1,15 @@
 //! All taps of a wallet: the card application, its current tap, and what follows an answer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::cdcvm::CdcvmWindow;
 use super::history::TransactionRecord;
-use super::tap::{Happened, Hooks, Tap};
+use super::reference::NextReference;
+use super::report;
+use super::tap::{Happened, Hooks, Refused, Tap};
 use super::{TapFailure, TapId};
 use crate::Result;
 use crate::activation::Activations;
@@ -21,6 +24,9 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 
 /// SW 6985: conditions of use not satisfied (ISO 7816-4, 5.6).
 const NOT_NOW: [u8; 2] = [0x69, 0x85];
+
+/// SW 6F00: no precise diagnosis (ISO 7816-4, 5.6).
+const INTERNAL: [u8; 2] = [0x6F, 0x00];
 
 /// Why the platform says that the field is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,28 +43,48 @@ pub(crate) enum AfterTap {
     /// A tap goes on, or nothing happened.
     Nothing,
     /// A tap ended: [`Taps::clean_up`], and look at the stock.
-    TapEnded(Option<HistoryRow>),
+    TapEnded(Vec<HistoryRow>),
 }
 
 /// A row that is not in the history yet: it is not part of the burn.
 pub(crate) type HistoryRow = (UserKey, Box<TransactionRecord>);
 
+/// What came of one APDU.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) answer: Vec<u8>,
+    pub(crate) after: AfterTap,
+    /// A tap began with this APDU and goes on: somebody must watch for its silence.
+    pub(crate) begun: Option<TapId>,
+}
+
 /// The taps of one wallet.
 pub(crate) struct Taps {
-    field: Mutex<Field>,
+    slot: Mutex<Slot>,
     window: CdcvmWindow,
-    reference: Mutex<Option<[u8; 8]>>,
+    reference: NextReference,
     ids: AtomicU64,
     card: Mutex<Option<CachedCard>>,
     facts: Mutex<Option<CachedFacts>>,
     activations: Arc<Activations>,
 }
 
+/// Where the field is. The lock is held for moments only, never while the host is asked: who answers
+/// an APDU takes the field out and puts it back.
+#[derive(Default)]
+struct Slot {
+    field: Field,
+    /// The field is taken out.
+    busy: bool,
+    /// The tap in the field that is taken out must end.
+    end_requested: bool,
+}
+
 #[derive(Default)]
 struct Field {
     application: CardApplication,
     tap: Option<Tap>,
-    refused_at: Option<Duration>,
+    refused: Option<Refused>,
 }
 
 struct CachedCard {
@@ -91,9 +117,9 @@ impl std::fmt::Debug for Taps {
 impl Taps {
     pub(crate) fn new(activations: Arc<Activations>) -> Self {
         Self {
-            field: Mutex::default(),
+            slot: Mutex::default(),
             window: CdcvmWindow::default(),
-            reference: Mutex::default(),
+            reference: NextReference::default(),
             ids: AtomicU64::new(1),
             card: Mutex::default(),
             facts: Mutex::default(),
@@ -101,87 +127,123 @@ impl Taps {
         }
     }
 
-    /// Answers one APDU. Total: every input has an answer.
-    pub(crate) fn process(&self, context: &Context, apdu: &[u8]) -> (Vec<u8>, AfterTap) {
-        // A second reader, or a host that calls back from within its permit.
-        let mut field = match self.field.try_lock() {
-            Ok(field) => field,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return (NOT_NOW.to_vec(), AfterTap::Nothing),
+    /// Answers one APDU. Total: every input has an answer, also if the host's clock or generator
+    /// panics meanwhile.
+    pub(crate) fn process(&self, context: &Context, apdu: &[u8]) -> Answered {
+        let Some(mut field) = self.take_field() else {
+            // A second reader, or a host that calls back from within its permit.
+            return Answered { answer: NOT_NOW.to_vec(), after: AfterTap::Nothing, begun: None };
         };
-        let Field { application, tap, refused_at } = &mut *field;
-        let now = context.calls.clock().monotonic();
-        let mut hooks = Hooks { context, taps: self, tap, refused_at, happened: Vec::new() };
-        if hooks.tap.as_ref().is_some_and(|tap| now.saturating_sub(tap.last_apdu) > SILENCE) {
-            hooks.lose_link();
-            application.reset();
-        }
-        let answer = application.process(apdu, &mut hooks);
-        if let Some(tap) = hooks.tap.as_mut() {
-            tap.last_apdu = now;
-        }
-        let happened = std::mem::take(&mut hooks.happened);
-        drop(field);
-        (answer, self.tell(context, happened))
+        let before = field.tap.as_ref().map(|tap| tap.id);
+        let (answer, happened) = self.answer(context, &mut field, apdu);
+
+        let mut slot = self.lock();
+        let lost = if std::mem::take(&mut slot.end_requested) { self.lose(context, &mut field) } else { Vec::new() };
+        let begun = field.tap.as_ref().map(|tap| tap.id).filter(|tap| before != Some(*tap));
+        slot.field = field;
+        slot.busy = false;
+        // Queued with the lock held, so that the events of the next APDU cannot overtake them.
+        let after = report::queue(context, happened.into_iter().chain(lost));
+        drop(slot);
+        Answered { answer, after, begun }
     }
 
-    /// Ends the current tap, if one is unfinished: the field is gone, or the user disconnects.
+    fn take_field(&self) -> Option<Field> {
+        let mut slot = self.lock();
+        if std::mem::replace(&mut slot.busy, true) {
+            return None;
+        }
+        Some(std::mem::take(&mut slot.field))
+    }
+
+    fn answer(&self, context: &Context, field: &mut Field, apdu: &[u8]) -> (Vec<u8>, Vec<Happened>) {
+        let Field { application, tap, refused } = field;
+        let mut hooks = Hooks { context, taps: self, tap, refused, deciding: None, happened: Vec::new() };
+        let answered = catch_unwind(AssertUnwindSafe(|| {
+            let now = context.calls.clock().monotonic();
+            if hooks.tap.as_ref().is_some_and(|tap| now.saturating_sub(tap.last_apdu) >= SILENCE) {
+                hooks.lose_link();
+                application.reset();
+            }
+            let answer = application.process(apdu, &mut hooks);
+            if let Some(tap) = hooks.tap.as_mut() {
+                tap.last_apdu = now;
+            }
+            answer
+        }));
+        let answer = answered.unwrap_or_else(|_| {
+            tracing::error!("a call of the host panicked during a tap");
+            hooks.panicked();
+            application.reset();
+            INTERNAL.to_vec()
+        });
+        (answer, std::mem::take(&mut hooks.happened))
+    }
+
+    /// Ends the current tap, if one is unfinished: the field is gone, or the user disconnects. Never
+    /// waits: a tap that is being decided learns of it before it burns, and ends after its answer.
     pub(crate) fn end(&self, context: &Context) -> AfterTap {
-        self.end_in(context, self.field.lock().unwrap_or_else(PoisonError::into_inner))
+        self.end_in(context, self.lock())
     }
 
     /// Ends `id`, whose terminal went silent, if it is still the current tap.
     pub(crate) fn end_silent(&self, context: &Context, id: TapId) -> AfterTap {
-        let field = self.field.lock().unwrap_or_else(PoisonError::into_inner);
-        match &field.tap {
-            Some(tap) if tap.id == id => self.end_in(context, field),
+        let slot = self.lock();
+        match &slot.field.tap {
+            Some(tap) if tap.id == id => self.end_in(context, slot),
             _ => AfterTap::Nothing,
         }
     }
 
-    fn end_in(&self, context: &Context, mut field: MutexGuard<'_, Field>) -> AfterTap {
-        let Field { application, tap, refused_at } = &mut *field;
-        *refused_at = None;
-        let mut hooks = Hooks { context, taps: self, tap, refused_at, happened: Vec::new() };
+    fn end_in(&self, context: &Context, mut slot: MutexGuard<'_, Slot>) -> AfterTap {
+        if slot.busy {
+            slot.end_requested = true;
+            return AfterTap::Nothing;
+        }
+        report::queue(context, self.lose(context, &mut slot.field))
+    }
+
+    fn lose(&self, context: &Context, field: &mut Field) -> Vec<Happened> {
+        let Field { application, tap, refused } = field;
+        *refused = None;
+        let mut hooks = Hooks { context, taps: self, tap, refused, deciding: None, happened: Vec::new() };
         hooks.lose_link();
         application.reset();
-        let happened = std::mem::take(&mut hooks.happened);
-        drop(field);
-        self.tell(context, happened)
+        std::mem::take(&mut hooks.happened)
+    }
+
+    /// Must the tap that is being decided end?
+    pub(crate) fn is_end_requested(&self) -> bool {
+        self.lock().end_requested
     }
 
     /// How long `id` may still be silent; `None` once it has ended.
     pub(crate) fn silence_left(&self, context: &Context, id: TapId) -> Option<Duration> {
-        let field = self.field.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = field.tap.as_ref().filter(|tap| tap.id == id)?.last_apdu;
-        Some(SILENCE.saturating_sub(context.calls.clock().monotonic().saturating_sub(last)))
+        let now = context.calls.clock().monotonic();
+        let slot = self.lock();
+        if slot.busy {
+            // The terminal has just spoken, if it is this tap's: ask again later.
+            return Some(SILENCE);
+        }
+        let last = slot.field.tap.as_ref().filter(|tap| tap.id == id)?.last_apdu;
+        Some(SILENCE.saturating_sub(now.saturating_sub(last)))
     }
 
-    /// The tap that is unfinished now.
-    pub(crate) fn current(&self) -> Option<TapId> {
-        self.field.try_lock().ok()?.tap.as_ref().map(|tap| tap.id)
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn window(&self) -> &CdcvmWindow {
         &self.window
     }
 
-    /// Sets the reference of the next tap; at most 8 bytes, padded with 00 on the right.
-    pub(crate) fn set_reference(&self, bytes: &[u8]) -> Result<()> {
-        let mut reference = [0; 8];
-        match reference.get_mut(..bytes.len()) {
-            Some(start) if !bytes.is_empty() => start.copy_from_slice(bytes),
-            _ => {
-                let reason = format!("is {} bytes, limit 1 to 8", bytes.len());
-                return Err(WalletError::InvalidInput { field: "transaction_reference", reason });
-            }
-        }
-        *self.reference.lock().unwrap_or_else(PoisonError::into_inner) = Some(reference);
-        Ok(())
+    pub(crate) fn reference(&self) -> &NextReference {
+        &self.reference
     }
 
-    pub(crate) fn take_reference(&self) -> Option<[u8; 8]> {
-        self.reference.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Forgets the app's reference: another user must not pay with it. True if there was one.
+    pub(crate) fn take_reference(&self) -> bool {
+        self.reference.forget()
     }
 
     pub(crate) fn next_id(&self) -> TapId {
@@ -190,11 +252,11 @@ impl Taps {
 
     /// Everything after a tap that no terminal waits for; blocks. The history's row goes first, since
     /// each commit makes the facts old, and the next tap shall find them fresh.
-    pub(crate) fn clean_up(&self, context: &Context, row: Option<HistoryRow>) {
-        if let Some((user, record)) = row
-            && let Err(error) = context.store.write(|tx| tx.append_history(user, &*record))
-        {
-            tracing::warn!(code = error.code(), "history row not kept");
+    pub(crate) fn clean_up(&self, context: &Context, rows: Vec<HistoryRow>) {
+        for (user, record) in rows {
+            if let Err(error) = context.store.write(|tx| tx.append_history(user, &*record)) {
+                tracing::warn!(code = error.code(), "history row not kept");
+            }
         }
         self.prewarm(context);
         if let Err(error) = context.store.settle() {
@@ -266,25 +328,5 @@ impl Taps {
         let card = Arc::new(card);
         *cached = Some(CachedCard { user, reference, card: Arc::clone(&card) });
         Ok(card)
-    }
-
-    /// Queues the events of an APDU, after its answer was made. The order is the promise.
-    fn tell(&self, context: &Context, happened: Vec<Happened>) -> AfterTap {
-        let mut after = AfterTap::Nothing;
-        for event in happened {
-            let listener = Arc::clone(&context.calls.host().transactions);
-            match event {
-                Happened::Started(id) => context.events.push(move || listener.on_start(id)),
-                Happened::Completed(id, user, record) => {
-                    super::report::completed(context, id, &record, listener);
-                    after = AfterTap::TapEnded(Some((user, record)));
-                }
-                Happened::Failed(id, row, failure) => {
-                    super::report::failed(context, id, row.as_ref().map(|(_, record)| &**record), failure, listener);
-                    after = AfterTap::TapEnded(row);
-                }
-            }
-        }
-        after
     }
 }

@@ -101,12 +101,17 @@ pub enum TapFailure {
     /// 19005: the store or the key store could not be used; nothing was spent.
     #[error("secure storage unusable")]
     StorageUnusable,
-    /// 19006: this kind of transaction is not enabled (transit, locked screen, cash, refund).
+    /// 19006: this kind of transaction is never paid (cash, an unknown kind), or is not enabled
+    /// (transit, or transit while the device is locked).
     #[error("transaction not allowed")]
     NotAllowed,
     /// 19007: the second tap differs in amount or currency from the one that was authenticated.
     #[error("amount changed after authentication")]
     ContextChanged,
+    /// 19008: the device's state did not come within 100 ms, or could not be told; a device that is
+    /// not known to be safe does not pay. Tap again.
+    #[error("device state unknown")]
+    DeviceUnknown,
     /// 19011 to 19014: the app's own reason, 1 to 4.
     #[error("declined by the app ({0})")]
     CustomDecline(u8),
@@ -131,6 +136,7 @@ impl TapFailure {
             Self::StorageUnusable => 19005,
             Self::NotAllowed => 19006,
             Self::ContextChanged => 19007,
+            Self::DeviceUnknown => 19008,
             Self::CustomDecline(n) => 19010 + u32::from(n.clamp(1, 4)),
         }
     }

@@ -15,7 +15,7 @@ use crate::host::{
     NFCRequestProxy, OsEntropy, PermitDecision, Reply, RequestType, RiskControl, Signature, Spawner, Stored,
     TransactionListener, TransactionPermit, Unwrapped, Wrapped,
 };
-use crate::payment::{TapFailure, TapId, TransactionInformation};
+use crate::payment::{TapFailure, TapId, TransactionInformation, TransactionRecord};
 
 /// Key store of a device. Clones are the same device.
 #[derive(Clone, Default)]
@@ -244,7 +244,7 @@ impl TransactionListener for Quiet {
         Ok(Delivered::Done)
     }
 
-    fn on_complete(&self, _: TapId, _: TransactionInformation) -> Result<Delivered, HostError> {
+    fn on_complete(&self, _: TapId, _: TransactionRecord) -> Result<Delivered, HostError> {
         Ok(Delivered::Done)
     }
 

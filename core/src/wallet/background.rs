@@ -40,10 +40,10 @@ impl Inner {
     }
 
     /// After a tap: history, rollback anchor and stock, off the tap's thread.
-    pub(super) fn clean_up_tap(inner: &Arc<Self>, row: Option<HistoryRow>) {
+    pub(super) fn clean_up_tap(inner: &Arc<Self>, rows: Vec<HistoryRow>) {
         let task = Arc::clone(inner);
         inner.context.calls.spawn(Box::pin(async move {
-            task.taps.clean_up(&task.context, row);
+            task.taps.clean_up(&task.context, rows);
             Self::look_at_stock(&task);
         }));
     }
@@ -61,8 +61,8 @@ impl Inner {
                 pause = left;
             }
             let Some(inner) = weak.upgrade() else { return };
-            if let AfterTap::TapEnded(row) = inner.taps.end_silent(&inner.context, tap) {
-                Self::clean_up_tap(&inner, row);
+            if let AfterTap::TapEnded(rows) = inner.taps.end_silent(&inner.context, tap) {
+                Self::clean_up_tap(&inner, rows);
             }
         }));
     }

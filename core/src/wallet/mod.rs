@@ -239,14 +239,12 @@ impl Wallet {
         if self.alive().is_err() {
             return vec![0x69, 0x85];
         }
-        let before = self.inner.taps.current();
-        let (answer, after) = self.inner.taps.process(&self.inner.context, apdu);
-        match self.inner.taps.current() {
-            Some(tap) if before != Some(tap) => Inner::watch(&self.inner, tap),
-            _ => {}
+        let answered = self.inner.taps.process(&self.inner.context, apdu);
+        if let Some(tap) = answered.begun {
+            Inner::watch(&self.inner, tap);
         }
-        self.after_tap(after);
-        answer
+        self.after_tap(answered.after);
+        answered.answer
     }
 
     /// The platform says that the field is gone. An unfinished tap fails with 19002; nothing was
@@ -261,10 +259,14 @@ impl Wallet {
     /// authorisation: 1 to 8 bytes, padded with 00 on the right. Without it each tap carries 8 random
     /// bytes. May be called from within the permit.
     ///
+    /// It serves one tap: when that ends, however it ends, the reference is forgotten. Only after
+    /// 10003 it waits, for a minute, for the second tap of the same amount and currency.
+    ///
     /// # Errors
-    /// [`WalletError::InvalidInput`] for another length.
+    /// [`WalletError::InvalidInput`] for another length, or from within a permit that has overrun its
+    /// deadline, whose tap is over.
     pub fn set_transaction_reference(&self, reference: &[u8]) -> Result<()> {
-        self.inner.taps.set_reference(reference)
+        self.inner.taps.reference().set(reference)
     }
 
     /// The history kept on the phone, newest first: at most `limit` (100) transactions before
@@ -316,13 +318,15 @@ impl Wallet {
     /// Ends the wallet: the unfinished tap is lost, the data directory is free for another wallet.
     /// Every later call fails with [`WalletError::ShutDown`].
     pub fn shutdown(&self) {
-        if self.inner.shut_down.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.inner.taps.end(&self.inner.context);
-        self.inner.taps.forget_card();
-        self.inner.context.store.close();
-        registry::forget(self.inner.context.configuration.app());
+        // Said within the directory's turn: an `init` meanwhile waits for the end of this wallet.
+        registry::close(&self.inner, || {
+            if self.inner.shut_down.swap(true, Ordering::AcqRel) {
+                return;
+            }
+            self.inner.taps.end(&self.inner.context);
+            self.inner.taps.forget_card();
+            self.inner.context.store.close();
+        });
     }
 
     async fn change(&self, kind: ChangeKind) -> Result<Vec<Suspender>> {
@@ -344,8 +348,8 @@ impl Wallet {
     }
 
     fn after_tap(&self, after: AfterTap) {
-        if let AfterTap::TapEnded(row) = after {
-            Inner::clean_up_tap(&self.inner, row);
+        if let AfterTap::TapEnded(rows) = after {
+            Inner::clean_up_tap(&self.inner, rows);
         }
     }
 
@@ -385,6 +389,8 @@ impl Inner {
                 sessions: Sessions::default(),
                 configuration: Configuration::new(config, remote),
                 events: EventQueue::default(),
+                tap_events: EventQueue::default(),
+                monitor_events: EventQueue::default(),
             },
             activations,
             replenishing: Replenishing::default(),

@@ -8,7 +8,7 @@ use nfcwallet_core::host::{
     ActivationListener, Delivered, HostError, Monitor, MonitorEvent, PermitDecision, RiskControl, TransactionListener,
     TransactionPermit,
 };
-use nfcwallet_core::payment::{TapFailure, TapId, TransactionInformation};
+use nfcwallet_core::payment::{TapFailure, TapId, TransactionInformation, TransactionRecord};
 
 use crate::token_service::locked;
 
@@ -84,7 +84,7 @@ pub enum AppEvent {
     /// `on_start`
     Started(TapId),
     /// `on_complete`
-    Completed(TapId, TransactionInformation),
+    Completed(TapId, TransactionRecord),
     /// `on_failed`
     Failed(TapId, TapFailure, Option<TransactionInformation>),
     /// `on_auth_required`
@@ -127,8 +127,8 @@ impl TransactionListener for Recorder {
         self.keep(AppEvent::Started(tap))
     }
 
-    fn on_complete(&self, tap: TapId, transaction: TransactionInformation) -> Result<Delivered, HostError> {
-        self.keep(AppEvent::Completed(tap, transaction))
+    fn on_complete(&self, tap: TapId, record: TransactionRecord) -> Result<Delivered, HostError> {
+        self.keep(AppEvent::Completed(tap, record))
     }
 
     fn on_failed(

@@ -14,7 +14,7 @@ use nfcwallet_core::host::{
     HostError, KeyStoreError, Monitor, MonitorEvent, NFCRequestProxy, PermitDecision, Reply, RequestType, RiskControl,
     Signature, Stored, TransactionListener, TransactionPermit, Unwrapped, Wrapped,
 };
-use nfcwallet_core::payment::{TapFailure, TapId, TransactionInformation};
+use nfcwallet_core::payment::{TapFailure, TapId, TransactionInformation, TransactionOutcome, TransactionRecord};
 use serde::Serialize;
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
@@ -214,7 +214,14 @@ impl PhoneProxy {
     async fn stop(&self, kind: RequestType, hold: &HoldAt) {
         drop(self.behaviour.lines.event(Event::Held { request_type: kind.as_str().to_owned() }));
         match hold.for_ms {
-            Some(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+            Some(millis) => {
+                // The wallet polls its proxy wherever it likes: the timer is this runtime's.
+                let pause = {
+                    let _context = self.runtime.enter();
+                    tokio::time::sleep(Duration::from_millis(millis))
+                };
+                pause.await;
+            }
             None => std::future::pending().await,
         }
     }
@@ -337,9 +344,12 @@ impl TransactionListener for Behaviour {
         self.tell(Event::Start { tap: tap.0 })
     }
 
-    fn on_complete(&self, tap: TapId, transaction: TransactionInformation) -> Result<Delivered, HostError> {
-        let TransactionInformation { amount_minor, currency, .. } = transaction;
-        self.tell(Event::Complete { tap: tap.0, amount_minor, currency })
+    fn on_complete(&self, tap: TapId, record: TransactionRecord) -> Result<Delivered, HostError> {
+        let TransactionInformation { amount_minor, currency, .. } = record.transaction;
+        let TransactionOutcome::Complete { atc, reference, .. } = record.outcome else {
+            return Err(HostError::Failed { reason: "a completed tap with another outcome".to_owned() });
+        };
+        self.tell(Event::Complete { tap: tap.0, amount_minor, currency, atc, reference: hex::encode(reference) })
     }
 
     fn on_failed(

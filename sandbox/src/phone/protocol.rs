@@ -260,6 +260,10 @@ pub enum Event {
         amount_minor: u64,
         /// ISO 4217 numeric.
         currency: u16,
+        /// The credential's counter.
+        atc: u16,
+        /// The 16 hex digits under which the app's server learns of the payment.
+        reference: String,
     },
     /// A tap failed.
     Failed {

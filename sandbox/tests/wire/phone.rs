@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use nfcwallet_core::WalletError;
 use nfcwallet_core::activation::ActivationProgress;
 use nfcwallet_core::host::*;
-use nfcwallet_core::payment::{TapFailure, TapId, TransactionInformation};
+use nfcwallet_core::payment::{TapFailure, TapId, TransactionInformation, TransactionRecord};
 use nfcwallet_core::token_service::{CacheKey, ClientSettings, ServiceCache, TokenServiceClient};
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature as EcdsaSignature, SigningKey};
@@ -181,7 +181,7 @@ impl TransactionListener for Unused {
         panic!("not asked for here")
     }
 
-    fn on_complete(&self, _: TapId, _: TransactionInformation) -> Result<Delivered, HostError> {
+    fn on_complete(&self, _: TapId, _: TransactionRecord) -> Result<Delivered, HostError> {
         panic!("not asked for here")
     }
 
