@@ -129,6 +129,9 @@ pub struct TapStep {
     /// How long the platform waits for an answer.
     #[serde(default)]
     pub answer_within_ms: Option<u64>,
+    /// The app's listener is out of order: the wallet's word on the tap is not waited for.
+    #[serde(default)]
+    pub untold: bool,
     /// The reader's own CVM limit, as a person writes it.
     #[serde(default)]
     pub cvm_limit: Option<String>,

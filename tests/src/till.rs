@@ -26,6 +26,7 @@ pub fn small_purchase() -> TapStep {
         merchant_category: None,
         field_lost_after: None,
         answer_within_ms: None,
+        untold: false,
         cvm_limit: None,
     }
 }
@@ -54,7 +55,8 @@ pub fn tap(sandbox: &Sandbox, unit: &mut PhoneUnit, step: &TapStep, number: u32)
         Some(NoAnswer::FieldLost | NoAnswer::TooLate { .. }) => {}
         None => presentation.leave().map_err(|error| error.to_string())?,
     }
-    Ok(told(&payment, code(unit)))
+    let code = if step.untold { None } else { code(unit) };
+    Ok(told(&payment, code))
 }
 
 fn told(payment: &Payment, code: Option<u32>) -> Value {

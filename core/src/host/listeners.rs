@@ -71,8 +71,8 @@ pub trait TransactionListener: Send + Sync {
     /// Logged only.
     fn on_complete(&self, tap: TapId, record: TransactionRecord) -> Result<Delivered, HostError>;
 
-    /// The tap ended without a cryptogram. A reader that the pre-check refuses (10006 to 10009,
-    /// 19005) is told of without `on_start`; while it stays in the field, the same refusal is told
+    /// The tap ended without a cryptogram. A reader that the pre-check refuses (10004, 10006 to
+    /// 10009, 19005) is told of without `on_start`; while it stays in the field, the same refusal is told
     /// once in 5 s, because such a reader tries several names. After `field_lost` the next refusal is
     /// told at once.
     ///

@@ -50,8 +50,8 @@ pub(crate) struct Hooks<'a> {
     pub(crate) tap: &'a mut Option<Tap>,
     /// What a reader that is still there was told last.
     pub(crate) refused: &'a mut Option<Refused>,
-    /// The tap that is being decided: no longer in `tap`, and not yet in `happened`.
-    pub(crate) deciding: Option<TapId>,
+    /// The tap that is being begun or decided: not in `tap`, and its end not in `happened`.
+    pub(crate) between: Option<TapId>,
     pub(crate) happened: Vec<Happened>,
 }
 
@@ -60,7 +60,8 @@ impl TapHooks for Hooks<'_> {
         // A reader that starts again ends the old tap first.
         self.lose_link();
         let id = self.taps.next_id();
-        match self.taps.pre_check(self.context) {
+        self.between = Some(id);
+        let card = match self.taps.pre_check(self.context) {
             Ok(Payable { user, card }) => {
                 *self.tap = Some(Tap {
                     id,
@@ -78,17 +79,19 @@ impl TapHooks for Hooks<'_> {
                 self.refuse(id, failure);
                 None
             }
-        }
+        };
+        self.between = None;
+        card
     }
 
     fn decide(&mut self, request: &CryptogramRequest) -> CryptogramDecision {
         let Some(mut tap) = self.tap.take() else { return decline(false) };
-        self.deciding = Some(tap.id);
+        self.between = Some(tap.id);
         let decision = match self.approve(&mut tap, request) {
             Ok(approval) => self.complete(&tap, request, approval),
             Err(failure) => self.fail(&tap, request, failure),
         };
-        self.deciding = None;
+        self.between = None;
         decision
     }
 
@@ -126,7 +129,7 @@ impl Hooks<'_> {
 
     /// A call of the host on this thread panicked: the terminal gets 6F00, and what was burnt is gone.
     pub(crate) fn panicked(&mut self) {
-        let unfinished = self.tap.take().map(|tap| tap.id).or(self.deciding.take());
+        let unfinished = self.tap.take().map(|tap| tap.id).or(self.between.take());
         if let Some(id) = unfinished {
             self.ended(Happened::Failed(id, None, TapFailure::Internal));
         } else {

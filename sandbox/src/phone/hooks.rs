@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -46,6 +46,8 @@ impl Lines {
 #[derive(Debug)]
 pub(super) struct Behaviour {
     state: Mutex<State>,
+    /// For listeners that hang until the driver mends them.
+    changed: Condvar,
     pub(super) lines: Arc<Lines>,
     /// For a permit that calls back into the wallet.
     pub(super) wallet: OnceLock<Wallet>,
@@ -85,7 +87,7 @@ impl Behaviour {
             faults: Faults { device: none, key_store: none, proxy: none, listener: none },
             hold: None,
         };
-        Self { state: Mutex::new(state), lines, wallet: OnceLock::new() }
+        Self { state: Mutex::new(state), changed: Condvar::new(), lines, wallet: OnceLock::new() }
     }
 
     pub(super) fn change(&self, change: HostChange) {
@@ -110,6 +112,8 @@ impl Behaviour {
         faults.key_store = change.key_store.unwrap_or(faults.key_store);
         faults.proxy = change.proxy.unwrap_or(faults.proxy);
         faults.listener = change.listener.unwrap_or(faults.listener);
+        drop(state);
+        self.changed.notify_all();
     }
 
     pub(super) fn hold(&self, at: HoldAt) {
@@ -333,7 +337,10 @@ impl TransactionPermit for Behaviour {
 
 impl Behaviour {
     fn tell(&self, event: Event) -> Result<Delivered, HostError> {
-        let fault = self.lock().faults.listener;
+        let hangs = |state: &mut State| state.faults.listener == Fault::Hang;
+        let state = self.changed.wait_while(self.lock(), hangs).unwrap_or_else(PoisonError::into_inner);
+        let fault = state.faults.listener;
+        drop(state);
         self.misbehave(fault)?;
         self.lines.event(event)
     }

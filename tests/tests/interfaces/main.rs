@@ -1,0 +1,13 @@
+//! Hosts that call back, block, hang or panic: a wallet in this process and its app.
+
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+#![allow(clippy::panic, reason = "some hosts here panic")]
+
+mod desk;
+mod listeners;
+mod openings;
+mod permits;
+mod proxies;
+mod readiness;
+mod references;
+mod runtimes;
