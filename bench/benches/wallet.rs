@@ -51,6 +51,14 @@ fn card_rows(options: &Options, references: &References) -> Result<Vec<Row>> {
             }
             None => Row::missing(&whole, "no RSA reference"),
         },
+        match &references.apart {
+            Some((append, rsa)) => {
+                let name = format!("{whole}, p50, over the references in its rhythm");
+                Row::at_most_times(&name, taps.whole.p50(), append.p50() + rsa.p50(), 1.5)
+            }
+            None => Row::missing("the references in the rhythm of APDUs", "no RSA reference"),
+        },
+        Row::noted("the anchor of these taps", "two files a tap on the same disk, written durably beside the radio"),
         Row::noted(
             "bytes over the air a tap",
             format!("{}: {} ms at 106 kbit/s, {} ms at 424", taps.bytes, airtime[0], airtime[1]),
@@ -73,6 +81,9 @@ fn store_rows(options: &Options, references: &References) -> Result<Vec<Row>> {
     rows.push(Row::noted(&name, took));
     Ok(rows)
 }
+
+/// Between two APDUs of a tap, about: time for a processor to do other things.
+const RHYTHM: Duration = Duration::from_millis(15);
 
 /// What the command line asks for.
 struct Options {
@@ -109,6 +120,8 @@ struct References {
     durable_overwrite: Samples,
     /// By OpenSSL; for the card.
     rsa: Option<Samples>,
+    /// Append and RSA, in the rhythm of APDUs; for the card.
+    apart: Option<(Samples, Samples)>,
     /// For the store.
     empty_process: Option<Samples>,
 }
@@ -117,10 +130,14 @@ impl References {
     fn measure(options: &Options) -> Result<Self> {
         let folder = &options.data_directory;
         std::fs::create_dir_all(folder)?;
+        let apart = if options.card { rsa(RHYTHM, 200)? } else { None };
+        let apart =
+            apart.map(|rsa| Ok::<_, anyhow::Error>((reference::durable_append_apart(folder, RHYTHM, 200)?, rsa)));
         Ok(Self {
             durable_append: reference::durable_append(folder, 500)?,
             durable_overwrite: reference::durable_overwrite(folder, 500)?,
-            rsa: if options.card { rsa()? } else { None },
+            rsa: if options.card { rsa(Duration::ZERO, 2_000)? } else { None },
+            apart: apart.transpose()?,
             empty_process: options.store.then(|| reference::empty_process(200)).transpose()?,
         })
     }
@@ -137,17 +154,21 @@ impl References {
                 None => Row::missing(&name, "built without the feature openssl"),
             });
         }
+        if let Some((append, rsa)) = &self.apart {
+            rows.push(Row::reported("the append again, 15 ms after other work", append));
+            rows.push(Row::reported("the RSA-CRT operation again, 15 ms after other work", rsa));
+        }
         rows.extend(self.empty_process.iter().map(|samples| Row::reported("reference: an empty process", samples)));
         rows
     }
 }
 
 #[cfg(feature = "openssl")]
-fn rsa() -> Result<Option<Samples>> {
-    reference::openssl_rsa_crt(ICC_KEY_BITS, 2_000).map(Some)
+fn rsa(pause: Duration, runs: usize) -> Result<Option<Samples>> {
+    reference::openssl_rsa_crt(ICC_KEY_BITS, pause, runs).map(Some)
 }
 
 #[cfg(not(feature = "openssl"))]
-fn rsa() -> Result<Option<Samples>> {
+fn rsa(_: Duration, _: usize) -> Result<Option<Samples>> {
     Ok(None)
 }

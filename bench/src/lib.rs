@@ -13,4 +13,4 @@ mod samples;
 pub mod store;
 
 pub use row::{Row, print};
-pub use samples::{Samples, measure};
+pub use samples::{Samples, measure, measure_apart};

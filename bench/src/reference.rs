@@ -4,10 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{Samples, measure};
+use crate::{Samples, measure, measure_apart};
 
 /// As much as the smallest durable change of a store: a flag and a counter in one row.
 const CHANGE: [u8; 64] = [0x5A; 64];
@@ -23,6 +24,18 @@ pub const EMPTY_PROCESS: &str = "empty-process";
 pub fn durable_append(folder: &Path, runs: usize) -> Result<Samples> {
     let (_guard, mut file) = scratch_file(folder)?;
     measure(runs / 10, runs, || {
+        file.write_all(&CHANGE)?;
+        Ok(file.sync_data()?)
+    })
+}
+
+/// As [`durable_append`], with a pause before each.
+///
+/// # Errors
+/// Of the file system.
+pub fn durable_append_apart(folder: &Path, pause: Duration, runs: usize) -> Result<Samples> {
+    let (_guard, mut file) = scratch_file(folder)?;
+    measure_apart(pause, runs, || {
         file.write_all(&CHANGE)?;
         Ok(file.sync_data()?)
     })
@@ -74,12 +87,13 @@ pub fn process(args: &[&str], runs: usize) -> Result<Samples> {
     })
 }
 
-/// One raw RSA private operation (CRT, blinded, no padding) of a fresh key of `bits`, by OpenSSL.
+/// One raw RSA private operation (CRT, blinded, no padding) of a fresh key of `bits`, by OpenSSL, with
+/// a pause before each unless it is zero.
 ///
 /// # Errors
 /// Of OpenSSL.
 #[cfg(feature = "openssl")]
-pub fn openssl_rsa_crt(bits: u32, runs: usize) -> Result<Samples> {
+pub fn openssl_rsa_crt(bits: u32, pause: Duration, runs: usize) -> Result<Samples> {
     use openssl::rsa::{Padding, Rsa};
 
     let key = Rsa::generate(bits)?;
@@ -89,11 +103,13 @@ pub fn openssl_rsa_crt(bits: u32, runs: usize) -> Result<Samples> {
     let mut data = vec![0xBB; size];
     data.splice(..1, [0x6A]);
     let mut signature = vec![0; size];
-    let samples = measure(runs / 10, runs, || {
+    let operation = || {
         let written = key.private_encrypt(&data, &mut signature, Padding::NONE)?;
         ensure!(written == size, "the signature has {written} bytes, not {size}");
         Ok(())
-    })?;
+    };
+    let samples =
+        if pause.is_zero() { measure(runs / 10, runs, operation) } else { measure_apart(pause, runs, operation) }?;
     let mut recovered = vec![0; size];
     key.public_decrypt(&signature, &mut recovered, Padding::NONE)?;
     ensure!(recovered == data, "the signature does not verify");
@@ -108,6 +124,7 @@ mod tests {
     fn both_ways_of_writing_are_measured_and_leave_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(durable_append(folder.path(), 3).unwrap().count(), 3);
+        assert_eq!(durable_append_apart(folder.path(), Duration::from_millis(1), 3).unwrap().count(), 3);
         assert_eq!(durable_overwrite(folder.path(), 3).unwrap().count(), 3);
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     }
@@ -121,6 +138,6 @@ mod tests {
     #[cfg(feature = "openssl")]
     #[test]
     fn the_rsa_reference_verifies_what_it_signs() {
-        assert_eq!(openssl_rsa_crt(1152, 2).unwrap().count(), 2);
+        assert_eq!(openssl_rsa_crt(1152, Duration::ZERO, 2).unwrap().count(), 2);
     }
 }

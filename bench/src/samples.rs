@@ -67,6 +67,22 @@ pub fn measure(warm_up: usize, runs: usize, mut operation: impl FnMut() -> Resul
     Samples::new(times)
 }
 
+/// Like [`measure`], with a `pause` before each run that does not count: for what happens now and then,
+/// on caches and a disk that have seen other work since.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_apart(pause: Duration, runs: usize, mut operation: impl FnMut() -> Result<()>) -> Result<Samples> {
+    let mut times = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        std::thread::sleep(pause);
+        let start = Instant::now();
+        operation()?;
+        times.push(start.elapsed());
+    }
+    Samples::new(times)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
