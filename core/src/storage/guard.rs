@@ -263,6 +263,12 @@ impl Turn<'_> {
         self.set(wanted)
     }
 
+    /// Settles for good: the store is being closed, so a tap that still runs can burn no more.
+    pub(super) fn rest_for_good(&self) -> Result<(), StoreError> {
+        self.guard.lock().taps = 0;
+        self.rest()
+    }
+
     /// Replaces the host's anchor, unless it is known to be there.
     pub(super) fn set(&self, value: AnchorValue) -> Result<(), StoreError> {
         if let Err(error) = self.land()

@@ -290,7 +290,7 @@ impl Store {
         // The anchor's last write lands before another wallet writes its own; none follows.
         match self.guard.turn() {
             Ok(turn) => {
-                log_unsettled(turn.rest());
+                log_unsettled(turn.rest_for_good());
                 let reason = "the store is closed".to_owned();
                 turn.stand(Standing::Unavailable(KeyStoreProblem::Failed { reason }));
             }
