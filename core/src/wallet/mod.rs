@@ -2,8 +2,10 @@
 //!
 //! Owns nothing but the wiring. May touch every room.
 //!
-//! Long calls are `async` and need no particular executor; taps ([`Wallet::process_apdu`]) and
-//! questions about local state are synchronous and never wait for the network.
+//! Long calls are `async` and need no particular executor. They never hold it for the network, but may
+//! for the host's key store and device (deadlines of 5 s and 2 s), so they are not for a UI thread's
+//! executor. Taps ([`Wallet::process_apdu`]) and questions about local state are synchronous and
+//! never wait for the network.
 
 mod background;
 mod readiness;
