@@ -145,6 +145,8 @@ fn prepare(connection: &mut Connection, entropy: &dyn Entropy) -> Result<(), Sto
         return Err(StoreError::Corrupt("the schema is not this library's"));
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    // Else SQLite plans some statements anew each time a value is bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
