@@ -11,7 +11,7 @@ use crate::card::Card;
 use crate::context::{Context, User, unexpected_answer};
 use crate::error::{ActivationFailure, ServiceProblem, WalletError};
 use crate::host::{ActivationListener, IntegrityVerdict, MonitorEvent};
-use crate::storage::{TokenPhase, TokenRecord};
+use crate::storage::{TokenPhase, TokenRecord, Tx};
 use crate::token_service::operations::{Answer, Decision, Operation};
 use crate::{Result, config::RemoteConfig};
 
@@ -209,6 +209,7 @@ impl<'a> Run<'a> {
         self.note_progress();
         // Card, credentials and the journal's next step in one commit: a kill leaves all or nothing.
         let stored = self.context.store.write_guarded(|tx| {
+            self.check_own(tx)?;
             tx.put_token(self.user.key, &token, &profile)?;
             tx.add_credentials(self.user.key, &credentials)?;
             tx.put_journal(self.user.key, &self.journal)
@@ -242,6 +243,7 @@ impl<'a> Run<'a> {
             ActivationMode::Manual => self.go(Step::ActivateAtService),
             ActivationMode::Silent => {
                 self.context.store.write_guarded(|tx| {
+                    self.check_own(tx)?;
                     tx.set_token_phase(self.user.key, TokenPhase::Reported)?;
                     tx.clear_journal(self.user.key)
                 })?;
@@ -280,6 +282,7 @@ impl<'a> Run<'a> {
             if tx.connected_key()? != Some(self.user.key) {
                 return Err(WalletError::NotConnected);
             }
+            self.check_own(tx)?;
             tx.set_token_phase(self.user.key, TokenPhase::Active)?;
             tx.clear_journal(self.user.key)
         })?;
@@ -289,9 +292,21 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
+    /// A run whose journal is gone was ended from outside (the service deleted its token): it must
+    /// write nothing more.
+    fn check_own(&self, tx: &Tx<'_>) -> Result<()> {
+        if !self.journalled || tx.journal::<Journal>(self.user.key)?.is_some_and(|now| now.run == self.journal.run) {
+            return Ok(());
+        }
+        Err(WalletError::NoToken)
+    }
+
     /// Final failures end the run; others leave the journal for the next one.
     fn give_up(&mut self, error: &WalletError) -> Result<()> {
         let user = self.user.key;
+        if let Err(WalletError::NoToken) = self.context.store.read(|tx| self.check_own(tx)) {
+            return Ok(());
+        }
         let applied = self.journal.application_id.is_some() || self.context.store.read(|tx| tx.has_journal(user))?;
         if is_final(error, self.journal.step) || !applied {
             return self.context.store.write_guarded(|tx| {
@@ -313,7 +328,10 @@ impl<'a> Run<'a> {
 
     fn save(&mut self) -> Result<()> {
         self.note_progress();
-        self.context.store.write(|tx| tx.put_journal(self.user.key, &self.journal))
+        self.context.store.write(|tx| {
+            self.check_own(tx)?;
+            tx.put_journal(self.user.key, &self.journal)
+        })
     }
 
     fn note_progress(&mut self) {
@@ -410,6 +428,8 @@ fn is_final(error: &WalletError, step: Step) -> bool {
     match error {
         // Later the verdict may change back, and the service knows of the token.
         WalletError::DeviceUnsafe { .. } => step == Step::Apply,
+        // A journal that does not fit the store would fail the same way for ever.
+        WalletError::Bug { .. } => true,
         WalletError::ActivationFailed { reason } => !matches!(reason, ActivationFailure::StillPending),
         WalletError::Service { reason } => matches!(
             reason,

@@ -89,8 +89,10 @@ struct Field {
 
 struct CachedCard {
     user: UserKey,
-    /// The token's. A changed profile of the same token is followed by [`Taps::forget_card`].
-    reference: String,
+    /// [`crate::storage::Store::commits`] when it was last found to be the stored one.
+    changes: u64,
+    /// The stored bytes that it was compiled from.
+    sealed: Vec<u8>,
     card: Arc<Card>,
 }
 
@@ -291,8 +293,7 @@ impl Taps {
             }
         }
         let user = facts.user.ok_or(TapFailure::NotConnected)?;
-        let reference = facts.token.map(|token| token.reference).ok_or(TapFailure::NoToken)?;
-        let card = self.card(context, user, reference).map_err(|_| TapFailure::StorageUnusable)?;
+        let card = self.card(context, user).map_err(|_| TapFailure::StorageUnusable)?;
         Ok(Payable { user, card })
     }
 
@@ -309,24 +310,28 @@ impl Taps {
             }
         }
         let facts = gather(context, &self.activations)?;
-        // A key store that recovers is no commit: ask again until it has.
-        *cached = facts.healthy.then(|| CachedFacts { changes, running, facts: facts.clone() });
+        // A key store that recovers, or a clock that is set right, is no commit: ask again until then.
+        *cached = (facts.healthy && facts.usable > 0).then(|| CachedFacts { changes, running, facts: facts.clone() });
         Ok(facts)
     }
 
-    /// The compiled card, made again only when another token is in force.
-    fn card(&self, context: &Context, user: UserKey, reference: String) -> Result<Arc<Card>> {
+    /// The compiled card, made again only when another one is stored.
+    fn card(&self, context: &Context, user: UserKey) -> Result<Arc<Card>> {
+        let changes = context.store.commits();
         let mut cached = self.card.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cached) = cached.as_ref()
-            && cached.user == user
-            && cached.reference == reference
-        {
+        let mut cached_here = cached.as_mut().filter(|cached| cached.user == user);
+        if let Some(cached) = cached_here.as_ref().filter(|cached| cached.changes == changes) {
+            return Ok(Arc::clone(&cached.card));
+        }
+        let sealed = context.store.read(|tx| tx.sealed_profile(user))?.ok_or(WalletError::NoToken)?;
+        if let Some(cached) = cached_here.as_mut().filter(|cached| cached.sealed == sealed) {
+            cached.changes = changes;
             return Ok(Arc::clone(&cached.card));
         }
         let profile = context.store.read(|tx| tx.profile(user))?.ok_or(WalletError::NoToken)?;
         let card = Card::compile(&profile).map_err(|_| WalletError::Bug { code: "stored_profile_does_not_compile" })?;
         let card = Arc::new(card);
-        *cached = Some(CachedCard { user, reference, card: Arc::clone(&card) });
+        *cached = Some(CachedCard { user, changes, sealed, card: Arc::clone(&card) });
         Ok(card)
     }
 }

@@ -30,7 +30,8 @@ use super::records::UserKey;
 use crate::error::KeyStoreProblem;
 use crate::host::{HostCalls, KeyStoreError, Pending, Stored};
 
-/// A turn spans at most three calls of the host, each with its own deadline of 5 s.
+/// A turn spans three calls of the host at most, each with its own deadline of 5 s (starting over
+/// spans four: whoever waits behind it gets a time-out).
 const TURN_LIMIT: Duration = Duration::from_secs(15);
 
 /// Whether guarded commits are possible.
@@ -40,6 +41,8 @@ pub(super) enum Standing {
     RolledBack,
     /// The anchor could not be read or written.
     Unavailable(KeyStoreProblem),
+    /// The store is closed.
+    Closed,
 }
 
 pub(super) struct Guard {
@@ -214,6 +217,7 @@ impl Turn<'_> {
             Standing::Good => Ok(()),
             Standing::RolledBack => Err(StoreError::RolledBack),
             Standing::Unavailable(reason) => Err(StoreError::KeyStore(reason)),
+            Standing::Closed => Err(StoreError::Closed),
         }
     }
 

@@ -166,6 +166,9 @@ impl Store {
     pub fn health(&self) -> Health {
         match self.guard.standing() {
             Standing::RolledBack => Health::RolledBack,
+            Standing::Closed => {
+                Health::KeyUnavailable(KeyStoreProblem::Failed { reason: "the store is closed".to_owned() })
+            }
             Standing::Unavailable(reason) => Health::KeyUnavailable(reason),
             Standing::Good => match &self.lock().key {
                 KeyState::Open(_) => Health::Good,
@@ -285,14 +288,14 @@ impl Store {
 
     /// Settles the anchor, closes the file, forgets the key and lets the next wallet in; everything
     /// after this is [`WalletError::ShutDown`]. Dropping the store does the same. Blocks for the
-    /// host's key store.
+    /// host's key store, up to its deadline: a write of the anchor that a hung host makes even later
+    /// is not waited for.
     pub fn close(&self) {
         // The anchor's last write lands before another wallet writes its own; none follows.
         match self.guard.turn() {
             Ok(turn) => {
                 log_unsettled(turn.rest_for_good());
-                let reason = "the store is closed".to_owned();
-                turn.stand(Standing::Unavailable(KeyStoreProblem::Failed { reason }));
+                turn.stand(Standing::Closed);
             }
             Err(error) => tracing::warn!(%error, "closed while the anchor is being written"),
         }
@@ -331,8 +334,13 @@ impl Store {
                 Some(Front::Burnt(credential)) => return burn.map(|()| Some(credential)),
                 Some(Front::Empty) => return Ok(None),
                 Some(Front::Forbidden) => return Err(StoreError::NotPayable.into()),
-                // By a guessed time nothing is destroyed: the phone's clock may be months ahead.
-                Some(Front::Unusable) if !time.learnt => return Ok(None),
+                // The phone's clock may be months ahead: by a guessed time that leaves nothing, nothing
+                // is destroyed. With something left, the front would be dead after the burn anyway.
+                Some(Front::Unusable)
+                    if !time.learnt && self.read(|tx| tx.stock(user, service_now_ms))?.usable == 0 =>
+                {
+                    return Ok(None);
+                }
                 Some(Front::Unusable) => {
                     self.commit_guarded(turn, generation, |tx| Ok(tx.discard_unusable_front(user, service_now_ms)?))?;
                 }

@@ -142,6 +142,14 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The card as it is stored: other bytes mean another card.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn sealed_profile(&self, user: UserKey) -> Result<Option<Vec<u8>>, WalletError> {
+        Ok(self.first("SELECT profile FROM token WHERE user = ?1", params![user.0], |row| row.get(0))?)
+    }
+
     /// The token's reference alone.
     pub(super) fn reference(&self, user: UserKey) -> Result<Option<String>, StoreError> {
         let sql = "SELECT reference FROM token WHERE user = ?1";

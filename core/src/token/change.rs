@@ -86,7 +86,14 @@ fn begin(context: &Context, user: &User, kind: ChangeKind) -> Result<()> {
     // At once, and without the host: a lock holds from here on, whatever the key store does. Then
     // once more under the rollback guard, so that an older file does not undo it.
     context.store.write(note)?;
-    match context.store.write_guarded(note) {
+    let guarded = context.store.write_guarded(|tx| {
+        // Settled in the meantime, there is nothing left to guard.
+        match tx.token(user.key)?.and_then(|token| token.pending) {
+            Some(noted) if noted == pending => note(tx),
+            _ => Ok(()),
+        }
+    });
+    match guarded {
         Err(error @ (WalletError::KeyStore { .. } | WalletError::StoreRolledBack)) => {
             tracing::warn!(code = error.code(), "the change is noted without the rollback guard");
             Ok(())

@@ -33,7 +33,7 @@ pub(crate) async fn sync(context: &Context, user: &User) -> Result<()> {
         return Err(unexpected_answer());
     };
     take_state(context, user, &known, &token)?;
-    // No configuration means the defaults: a switch that was withdrawn is off.
+    // No configuration means the defaults: the app's own switches are in force again.
     if let Err(WalletError::InvalidInput { field, .. }) = take_config(context, config.unwrap_or_default()) {
         tracing::warn!(field, "remote configuration refused");
     }

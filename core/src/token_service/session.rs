@@ -7,6 +7,7 @@ use super::{Answer, Operation};
 use crate::Result;
 use crate::config::PollBudget;
 use crate::context::{Context, User, unexpected_answer};
+use crate::error::WalletError;
 use crate::storage::UserKey;
 
 /// The open session, if any.
@@ -46,6 +47,10 @@ impl Sessions {
             return Ok(Some(id));
         }
         for poll in 1..=budget.times {
+            // After a logout the relay speaks for another user.
+            if context.store.read(|tx| tx.connected_key())? != Some(user.key) {
+                return Err(WalletError::NotConnected);
+            }
             let answer = context.query(user, &Operation::OpenSession {}).await?;
             polled(poll)?;
             match answer {

@@ -1,5 +1,6 @@
 //! What the wallet does without being asked: catching up, replenishing, settling taps.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::Inner;
@@ -27,16 +28,29 @@ impl Inner {
     /// told.
     pub(super) async fn sync(inner: &Arc<Self>, user: &User) -> Result<()> {
         let _turn = inner.talk.lock().await;
-        let mut drained = Drained::default();
-        let inbox = token::drain(&inner.context, user, &mut drained).await;
+        let inbox = {
+            let mut wishes = Wishes { inner, drained: Drained::default() };
+            token::drain(&inner.context, user, &mut wishes.drained).await
+        };
         let state = token::sync(&inner.context, user).await;
-        // Also after a lost acknowledgement: what was applied is not delivered again.
-        inner.taps.forget_card();
-        if drained.replenish {
-            inner.replenishing.forget_failures();
-            Self::replenish_in_background(inner, Wish::Manual);
-        }
         inbox.and(state)
+    }
+
+    /// Catches up in the background, once at a time; asked for meanwhile, once more.
+    pub(super) fn catch_up_in_background(inner: &Arc<Self>) {
+        inner.catch_up_again.store(true, Ordering::Release);
+        if inner.catching_up.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let running = CatchingUp(Arc::clone(inner));
+        inner.context.calls.spawn(Box::pin(async move {
+            let inner = &running.0;
+            while inner.catch_up_again.swap(false, Ordering::AcqRel) {
+                if let Err(error) = Self::catch_up(inner).await {
+                    tracing::info!(code = error.code(), "not caught up");
+                }
+            }
+        }));
     }
 
     /// After a tap: history, rollback anchor and stock, off the tap's thread.
@@ -107,7 +121,8 @@ impl Inner {
         let at = now + pause;
         {
             let mut scheduled = inner.retry_at.lock().unwrap_or_else(PoisonError::into_inner);
-            if scheduled.is_some_and(|earlier| earlier <= at) {
+            // A time that has passed without its timer belongs to a task that the host lost.
+            if scheduled.is_some_and(|earlier| now < earlier && earlier <= at) {
                 return;
             }
             *scheduled = Some(at);
@@ -166,5 +181,30 @@ impl Inner {
         self.taps.forget_card();
         let _unused = self.taps.take_reference();
         self.context.sessions.forget();
+    }
+}
+
+/// True while it lives, whatever becomes of the task that holds it.
+struct CatchingUp(Arc<Inner>);
+
+impl Drop for CatchingUp {
+    fn drop(&mut self) {
+        self.0.catching_up.store(false, Ordering::Release);
+    }
+}
+
+/// What messages asked for, done also when an acknowledgement is lost or the caller's future is
+/// dropped: what was applied is not delivered again.
+struct Wishes<'a> {
+    inner: &'a Arc<Inner>,
+    drained: Drained,
+}
+
+impl Drop for Wishes<'_> {
+    fn drop(&mut self) {
+        if self.drained.replenish {
+            self.inner.replenishing.forget_failures();
+            Inner::replenish_in_background(self.inner, Wish::Manual);
+        }
     }
 }

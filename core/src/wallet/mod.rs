@@ -3,8 +3,7 @@
 //! Owns nothing but the wiring. May touch every room.
 //!
 //! Long calls are `async` and need no particular executor. They never hold it for the network, but may
-//! for the host's key store and device (deadlines of 5 s and 2 s), so they are not for a UI thread's
-//! executor. Taps ([`Wallet::process_apdu`]) and questions about local state are synchronous and
+//! for the host's key store and device (5 s and 2 s a call), so they are not for a UI thread's executor. Taps ([`Wallet::process_apdu`]) and questions about local state are synchronous and
 //! never wait for the network.
 
 mod background;
@@ -48,6 +47,8 @@ struct Inner {
     retry_at: Mutex<Option<Duration>>,
     /// A catching-up that the host asked for runs.
     catching_up: AtomicBool,
+    /// Another one was asked for.
+    catch_up_again: AtomicBool,
     shut_down: AtomicBool,
 }
 
@@ -99,6 +100,8 @@ impl Wallet {
         if earlier.is_none_or(|(_, earlier)| earlier != user) {
             self.inner.forget_user();
             store.write(|tx| tx.connect_user(user))?;
+            // Once more: a proof of presence or a reference that came in between was the other user's.
+            self.inner.forget_user();
         }
         self.inner.replenishing.forget_failures();
         let service = Inner::catch_up(&self.inner).await.err();
@@ -218,8 +221,13 @@ impl Wallet {
     /// # Errors
     /// [`WalletError::NotConnected`].
     pub fn authenticate(&self, method: CdcvmMethod) -> Result<Duration> {
-        self.user()?;
+        let user = self.user()?;
         self.inner.taps.window().open(method, self.inner.context.calls.clock().monotonic());
+        // A logout in between must not leave the window open for the next user.
+        if self.user()?.key != user.key {
+            self.cancel_authentication();
+            return Err(WalletError::NotConnected);
+        }
         Ok(payment::CDCVM_WINDOW)
     }
 
@@ -290,17 +298,7 @@ impl Wallet {
     /// The network is back: catches up with the service in the background.
     pub fn network_available(&self) {
         self.inner.replenishing.forget_failures();
-        // Platforms report a network many times over; one catching-up at a time is enough.
-        if self.inner.catching_up.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let inner = Arc::clone(&self.inner);
-        self.inner.context.calls.spawn(Box::pin(async move {
-            if let Err(error) = Inner::catch_up(&inner).await {
-                tracing::info!(code = error.code(), "not caught up");
-            }
-            inner.catching_up.store(false, Ordering::Release);
-        }));
+        Inner::catch_up_in_background(&self.inner);
     }
 
     /// Reads and compiles what the first tap needs. Call it when the process starts.
@@ -400,6 +398,7 @@ impl Inner {
             talk: async_lock::Mutex::new(()),
             retry_at: Mutex::default(),
             catching_up: AtomicBool::new(false),
+            catch_up_again: AtomicBool::new(false),
             shut_down: AtomicBool::new(false),
         })
     }
