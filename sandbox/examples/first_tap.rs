@@ -1,6 +1,6 @@
 //! The shortest way from nothing to an approved tap, in one process.
 //!
-//! `cargo run -p nfcwallet-sandbox --example first_tap`
+//! `cargo run --release -p nfcwallet-sandbox --example first_tap`
 //!
 //! What an app replaces is the host: here a simulated phone stands in for Keystore, screen and HTTP
 //! client (`sandbox/src/device`).

@@ -23,7 +23,8 @@ const PURCHASE_WITH_CASHBACK: u8 = 0x09;
 /// Options of `tap`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TapOptions {
-    /// What to pay, in the currency's own decimals: 12.50 EUR, 1250 JPY. The reader asks for the user
+    /// What to pay, in the currency's own decimals: 12.50 EUR, 1250 JPY. The card has limits for EUR,
+    /// GBP, USD, CHF and HKD and asks for the user in all other currencies. The reader asks for the user
     /// above 50.00
     #[arg(long, allow_hyphen_values = true)]
     amount: String,

@@ -56,7 +56,7 @@ pub enum PhoneError {
     #[error("the phone process cannot be started: {0}")]
     Start(#[from] std::io::Error),
     /// Its wallet did not open.
-    #[error("the wallet did not open: {} ({})", .0.text, .0.code)]
+    #[error("the wallet did not open: {}", .0)]
     NotOpened(ErrorLine),
     /// The process ended, or was silent for a minute.
     #[error("the phone process is gone")]
@@ -67,7 +67,7 @@ pub enum PhoneError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The wallet said no.
-    #[error("{} ({})", .0.text, .0.code)]
+    #[error("{}", .0)]
     Refused(ErrorLine),
     /// The process ended, or was silent for a minute.
     #[error("the phone process is gone")]

@@ -210,6 +210,23 @@ pub struct ErrorLine {
     pub advice: String,
 }
 
+impl std::fmt::Display for ErrorLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.text, self.code)?;
+        let next = match self.advice.as_str() {
+            "Retry" => "try again, later where the error says when",
+            "Reconnect" => "log in again",
+            "Authenticate" => "prove presence or unlock the device, then try again",
+            "Replenish" => "fetch credentials",
+            "Reactivate" => "activate anew",
+            "FreeSpace" => "free storage, then try again",
+            "UpdateApp" => "update the app",
+            _ => "see docs/errors.md",
+        };
+        write!(f, "; {next}")
+    }
+}
+
 /// What the wallet tells its listeners.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
