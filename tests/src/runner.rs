@@ -264,10 +264,18 @@ impl Story {
             let found = self.call(on, call)?;
             match mismatch(expected, &found) {
                 None => return Ok(found),
-                Some(problem) if Instant::now() > end => return Err(problem),
+                Some(problem) if Instant::now() > end => return Err(format!("{problem}; {}", self.last_events(on))),
                 Some(_) => std::thread::sleep(Duration::from_millis(10)),
             }
         }
+    }
+
+    /// What the phone told last, for a failure's message.
+    fn last_events(&mut self, on: &str) -> String {
+        self.collect(on);
+        let events = &self.phone(on).events;
+        let last: Vec<String> = events.iter().rev().take(8).map(|event| value_of(event).to_string()).collect();
+        format!("the last events, newest first: {}", last.join(" "))
     }
 
     fn phone(&mut self, name: &str) -> &mut PhoneUnit {

@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::journal::{Journal, Step};
 use super::progress::ProgressMeter;
 use super::{ActivationMode, ActivationPhase};
+use crate::Result;
 use crate::card::Card;
+use crate::config::{PollBudget, RemoteConfig};
 use crate::context::{Context, User, unexpected_answer};
 use crate::error::{ActivationFailure, ServiceProblem, WalletError};
 use crate::host::{ActivationListener, IntegrityVerdict, MonitorEvent};
 use crate::storage::{TokenPhase, TokenRecord, Tx};
 use crate::token_service::operations::{Answer, Decision, Operation};
-use crate::{Result, config::RemoteConfig};
 
 /// One run of the machine, for one user.
 pub(crate) struct Run<'a> {
@@ -142,29 +143,19 @@ impl<'a> Run<'a> {
     async fn await_approval(&mut self) -> Result<bool> {
         let budget = self.budgets.application_polls();
         let operation = Operation::ApplicationStatus { application_id: self.application_id()? };
-        for poll in 1..=budget.times {
-            let answer = match self.query(&operation).await {
-                // A poll that was lost is one poll of the budget.
-                Err(WalletError::Network { .. }) if poll < budget.times => {
-                    self.context.calls.clock().sleep(budget.interval).await;
-                    continue;
-                }
-                answer => answer?,
-            };
+        self.poll(&operation, budget, |run, poll, answer| {
             let Answer::Application { decision } = answer else { return Err(unexpected_answer()) };
             let step_up = decision == Decision::StepUpRequired {};
-            self.progress_with(ActivationPhase::AwaitingApproval, poll, budget.times, step_up)?;
+            run.progress_with(ActivationPhase::AwaitingApproval, poll, budget.times, step_up)?;
             match decision {
-                Decision::Approved {} => return self.go(Step::OpenSession),
-                Decision::Declined { code } => return Err(failed(ActivationFailure::Declined { code })),
-                Decision::Expired {} => return Err(failed(ActivationFailure::Expired)),
-                Decision::Pending {} | Decision::StepUpRequired {} => {}
+                Decision::Approved {} => Ok(true),
+                Decision::Pending {} | Decision::StepUpRequired {} => Ok(false),
+                Decision::Declined { code } => Err(failed(ActivationFailure::Declined { code })),
+                Decision::Expired {} => Err(failed(ActivationFailure::Expired)),
             }
-            if poll < budget.times {
-                self.context.calls.clock().sleep(budget.interval).await;
-            }
-        }
-        Err(failed(ActivationFailure::StillPending))
+        })
+        .await?;
+        self.go(Step::OpenSession)
     }
 
     async fn open_session(&mut self) -> Result<bool> {
@@ -256,22 +247,37 @@ impl<'a> Run<'a> {
     async fn activate_at_service(&mut self) -> Result<bool> {
         let budget = self.budgets.activation_polls();
         let operation = Operation::Activate { token_reference: self.token_reference()? };
-        for poll in 1..=budget.times {
-            let answer = match self.query(&operation).await {
-                Err(WalletError::Network { .. }) if poll < budget.times => {
-                    self.context.calls.clock().sleep(budget.interval).await;
-                    continue;
-                }
-                answer => answer?,
-            };
-            self.progress(ActivationPhase::ActivatingAtService, poll, budget.times)?;
+        self.poll(&operation, budget, |run, poll, answer| {
+            run.progress(ActivationPhase::ActivatingAtService, poll, budget.times)?;
             match answer {
-                Answer::Activated {} => return self.go(Step::ActivateLocally),
-                Answer::ActivationPending {} if poll < budget.times => {
-                    self.context.calls.clock().sleep(budget.interval).await;
+                Answer::Activated {} => Ok(true),
+                Answer::ActivationPending {} => Ok(false),
+                _ => Err(unexpected_answer()),
+            }
+        })
+        .await?;
+        self.go(Step::ActivateLocally)
+    }
+
+    /// Asks until `is_done` says so, or the budget is used up. A poll that was lost on the way is one
+    /// poll of the budget.
+    async fn poll(
+        &mut self,
+        operation: &Operation,
+        budget: PollBudget,
+        is_done: impl Fn(&mut Self, u32, Answer) -> Result<bool>,
+    ) -> Result<()> {
+        for poll in 1..=budget.times {
+            match self.query(operation).await {
+                Err(WalletError::Network { .. }) if poll < budget.times => {}
+                answer => {
+                    if is_done(self, poll, answer?)? {
+                        return Ok(());
+                    }
                 }
-                Answer::ActivationPending {} => {}
-                _ => return Err(unexpected_answer()),
+            }
+            if poll < budget.times {
+                self.context.calls.clock().sleep(budget.interval).await;
             }
         }
         Err(failed(ActivationFailure::StillPending))

@@ -34,7 +34,11 @@ fn host(desk: &Desk, act: impl Fn() -> Call<'static> + Send + Sync + 'static) ->
 }
 
 fn open(desk: &Desk, act: impl Fn() -> Call<'static> + Send + Sync + 'static) -> Wallet {
-    let deadlines = Deadlines { proxy: LIMIT, ..Deadlines::default() };
+    open_with(desk, LIMIT, act)
+}
+
+fn open_with(desk: &Desk, proxy: Duration, act: impl Fn() -> Call<'static> + Send + Sync + 'static) -> Wallet {
+    let deadlines = Deadlines { proxy, ..Deadlines::default() };
     Wallet::init(WalletConfig { deadlines, ..desk.config() }, host(desk, act)).unwrap()
 }
 
@@ -61,7 +65,8 @@ fn a_proxy_that_blocks_its_thread_costs_its_deadline() {
 #[test]
 fn a_proxy_that_panics_before_there_is_a_future_is_a_typed_failure() {
     let desk = Desk::new();
-    let wallet = open(&desk, || panic!("the app's bug"));
+    // Printing the panic's backtrace takes its time.
+    let wallet = open_with(&desk, Duration::from_secs(30), || panic!("the app's bug"));
     let failure = desk.run(wallet.connect("alice")).unwrap().service;
     assert_eq!(failure.map(|error| error.code()), Some(19_022));
 }
