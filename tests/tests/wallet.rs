@@ -1,6 +1,6 @@
 //! Wallets in this process: `init` on directories of every kind, and the end of a wallet.
 
-#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use nfcwallet_core::token::TokenStatus;
 use nfcwallet_core::{Advice, Wallet, WalletConfig, WalletError};
 use nfcwallet_sandbox::device::SimPhone;
 use nfcwallet_sandbox::issuer::{Authority, Issuer, IssuerConfig};
+use nfcwallet_sandbox::phone::PhoneError;
 use nfcwallet_sandbox::servers::{Sandbox, SandboxConfig};
 use nfcwallet_tests::unit::{PhoneUnit, Surroundings};
 use tempfile::TempDir;
@@ -114,4 +115,50 @@ fn after_shutdown_every_call_says_so_and_the_directory_is_free() {
     assert_eq!(wallet.token_status(), TokenStatus::QueryFailed);
     let again = desk.open(desk.config()).unwrap();
     assert_eq!(again.token_status(), TokenStatus::NoToken);
+}
+
+/// Starts a phone whose wallet folder was mounted by `mount` (with `$WALLET` as the folder) in a mount
+/// namespace of its own. `None` where this machine lets nobody mount.
+fn start_on_mount(desk: &Desk, mount: &str) -> Option<Result<(), u32>> {
+    let allowed = std::process::Command::new("unshare").args(["--mount", "true"]).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        eprintln!("NOT CHECKED: this machine lets nobody mount");
+        return None;
+    }
+    let folder = desk.folder.path().join("wallet");
+    std::fs::create_dir_all(&folder).unwrap();
+    let script = format!("WALLET='{}'; {mount} && exec \"$0\" \"$@\"", folder.display());
+    let arguments = ["--mount", "sh", "-c", &script, env!("CARGO_BIN_EXE_phone")].map(Into::into).to_vec();
+    let surroundings = Surroundings {
+        program: nfcwallet_sandbox::phone::PhoneProgram { path: "unshare".into(), arguments },
+        mpp: desk.sandbox.addresses().mpp.to_string(),
+        trust_key: hex::encode(desk.sandbox.trust_key()),
+        options: Vec::new(),
+    };
+    let mut phone = PhoneUnit::new(surroundings, desk.folder.path().to_owned());
+    Some(match phone.start(&[]) {
+        Ok(_) => Ok(()),
+        Err(PhoneError::NotOpened(error)) => Err(error.code),
+        Err(other) => panic!("{other}"),
+    })
+}
+
+#[test]
+fn a_full_disk_is_told_at_init() {
+    let full = "mount -t tmpfs -o size=16k tmpfs \"$WALLET\"";
+    if let Some(outcome) = start_on_mount(&Desk::new(), full) {
+        assert_eq!(outcome, Err(19031));
+    }
+}
+
+#[test]
+fn a_read_only_directory_is_told_at_init_and_stays_as_it_was() {
+    let desk = Desk::new();
+    drop(desk.open(desk.config()).unwrap());
+    let before = std::fs::read(desk.folder.path().join("wallet/wallet.db")).unwrap();
+    let read_only = "mount --bind \"$WALLET\" \"$WALLET\" && mount -o remount,ro,bind \"$WALLET\"";
+    if let Some(outcome) = start_on_mount(&desk, read_only) {
+        assert_eq!(outcome, Err(19032));
+        assert_eq!(std::fs::read(desk.folder.path().join("wallet/wallet.db")).unwrap(), before);
+    }
 }
