@@ -66,6 +66,16 @@ fn a_guessed_time_refuses_and_destroys_nothing() {
 }
 
 #[test]
+fn an_expired_front_does_not_stop_a_tap_before_the_time_is_learnt() {
+    let (_phone, store, user) = Phone::issued([]);
+    let old = WireCredential { expires_at_ms: NOW, ..credential(1) };
+    store.write_guarded(|tx| tx.add_credentials(user, &[old, credential(2)])).unwrap();
+    let guessed = ServiceTime { now_ms: NOW, learnt: false };
+    let burnt = store.burn_next(user, guessed, store.start_arming(user)).unwrap().unwrap();
+    assert_eq!(burnt.atc, 2);
+}
+
+#[test]
 fn a_sealed_key_that_was_moved_to_another_row_is_discarded() {
     let (phone, store, user) = Phone::issued(1..=3);
     store.close();
