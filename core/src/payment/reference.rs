@@ -64,9 +64,9 @@ impl NextReference {
         self.lock().filter(|reference| reference.serves(payment, now)).map(|reference| reference.bytes)
     }
 
-    /// The tap is over. True if there was a reference.
-    pub(crate) fn forget(&self) -> bool {
-        self.lock().take().is_some()
+    /// The tap is over.
+    pub(crate) fn forget(&self) {
+        *self.lock() = None;
     }
 
     /// The tap ended with "see phone": its reference waits for the second tap of the same payment.

@@ -243,9 +243,9 @@ impl Taps {
         &self.reference
     }
 
-    /// Forgets the app's reference: another user must not pay with it. True if there was one.
-    pub(crate) fn take_reference(&self) -> bool {
-        self.reference.forget()
+    /// Forgets the app's reference: another user must not pay with it.
+    pub(crate) fn forget_reference(&self) {
+        self.reference.forget();
     }
 
     pub(crate) fn next_id(&self) -> TapId {
@@ -273,7 +273,7 @@ impl Taps {
         }
     }
 
-    /// Forgets the card in memory.
+    /// Forgets the card in memory, with its key: the token or its user is gone.
     pub(crate) fn forget_card(&self) {
         *self.card.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -9,18 +9,17 @@ use crate::token::Suspender;
 use crate::token_service::RequestId;
 use crate::token_service::operations::{Answer, Operation, ServiceToken};
 
-/// Writes down the wish to do `kind`, before any network. A lock holds from this commit on. False if
-/// there is nothing to do.
-pub(crate) fn begin_change(context: &Context, user: &User, kind: ChangeKind) -> Result<bool> {
+/// Writes down the wish to do `kind`, before any network, unless there is nothing to do. A lock holds
+/// from this commit on.
+pub(crate) fn begin_change(context: &Context, user: &User, kind: ChangeKind) -> Result<()> {
     let token = changeable(context, user)?;
     match &token.pending {
         // The same wish again: the same request again.
-        Some(pending) if pending.kind == kind => {}
-        Some(_) => return Err(WalletError::TokenUnavailable { reason: TokenProblem::OutcomeUnknown }),
-        None if already_done(&token, kind) => return Ok(false),
-        None => begin(context, user, kind)?,
+        Some(pending) if pending.kind == kind => Ok(()),
+        Some(_) => Err(WalletError::TokenUnavailable { reason: TokenProblem::OutcomeUnknown }),
+        None if already_done(&token, kind) => Ok(()),
+        None => begin(context, user, kind),
     }
-    Ok(true)
 }
 
 /// Sends the pending change, if there is one, and takes the service's answer over: who suspends the
@@ -112,12 +111,8 @@ fn settle(context: &Context, user: &User, reference: &str, state: &ServiceToken)
             })?;
             Ok(suspended_by.clone())
         }
-        ServiceToken::None {} | ServiceToken::Deleted { .. } => {
-            context.store.write_guarded(|tx| tx.remove_token(user.key))?;
-            Ok(Vec::new())
-        }
-        // Another device's token, or one that the service has not activated: its word is final.
-        ServiceToken::Active { .. } => {
+        // Gone, or replaced by another device's token: the service's word is final.
+        ServiceToken::None {} | ServiceToken::Deleted { .. } | ServiceToken::Active { .. } => {
             context.store.write_guarded(|tx| tx.remove_token(user.key))?;
             Ok(Vec::new())
         }

@@ -152,7 +152,6 @@ impl Inner {
             if let Err(error) = task.activations.resume(&task.context, &user).await {
                 tracing::info!(code = error.code(), "activation not finished");
             }
-            task.taps.forget_card();
         }));
     }
 
@@ -179,7 +178,7 @@ impl Inner {
         self.taps.end(&self.context);
         self.taps.window().close();
         self.taps.forget_card();
-        let _unused = self.taps.take_reference();
+        self.taps.forget_reference();
         self.context.sessions.forget();
     }
 }

@@ -155,9 +155,7 @@ impl Wallet {
     /// [`WalletError::DeviceUnsafe`] with the reason, network failures (the journal stays).
     pub async fn activate(&self, mode: ActivationMode, progress: Arc<dyn ActivationListener>) -> Result<()> {
         let user = self.user()?;
-        let outcome = self.inner.activations.activate(&self.inner.context, &user, mode, progress).await;
-        self.inner.taps.forget_card();
-        outcome
+        self.inner.activations.activate(&self.inner.context, &user, mode, progress).await
     }
 
     /// The user confirms a silently prepared token. Waits for a silent run that is unfinished.
