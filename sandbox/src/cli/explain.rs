@@ -34,8 +34,8 @@ Exit codes: 0 decoded, 1 malformed (what could be decoded is printed), 2 wrong u
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ExplainOptions {
-    /// Commands, answers, objects or lists. Spaces, colons and 0x are allowed; if one argument is a
-    /// single byte, all are the bytes of one piece
+    /// Commands, answers, objects or lists. Spaces, colons and 0x are allowed, and one piece may be spread
+    /// over several arguments
     #[arg(value_name = "HEX", conflicts_with_all = ["file", "tag", "tags"])]
     hex: Vec<String>,
     /// A trace of `tap --verbose` or `demo --verbose`, a reader's log, hex line by line, or JSON with

@@ -128,6 +128,8 @@ pub(super) fn cvm_results(value: &[u8], at: usize) -> Reading {
     let mut fields = Fields::new(value, at);
     fields.field("method", 1, |method| match *method {
         [0x3F] => Reading::says("no CVM performed"),
+        // Kernel 2 tells on-device CVM by this code.
+        [0x01] => Reading::says("plaintext PIN checked by the card; of a phone: on-device CVM"),
         [code] => Reading::code(codes::cvm_method(code)),
         _ => Reading::default(),
     });

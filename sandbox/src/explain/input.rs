@@ -7,8 +7,6 @@ use crate::pos::Exchange;
 
 /// More text than this is not read, so that time and memory stay bounded.
 pub const TEXT_LIMIT: usize = 1 << 20;
-/// Longer than the longest extended APDU.
-const ITEM_LIMIT: usize = 65_550;
 
 /// What a piece of hex is known to be from the text around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +67,8 @@ pub enum InputError {
     Empty,
 }
 
-/// Arguments of a command line: one piece each, unless one of them is a single byte; then all are the
-/// bytes of one piece.
+/// Arguments of a command line: one piece each. All are the bytes of one piece if one of them is a single
+/// byte, or if they make something whole together that they do not make alone.
 ///
 /// # Errors
 /// [`InputError`].
@@ -87,7 +85,7 @@ pub fn arguments(words: &[String]) -> Result<Input, InputError> {
     if items.is_empty() {
         return Err(InputError::Empty);
     }
-    Ok(Input { items, ..Input::default() })
+    Ok(join_wrapped(Input { items, ..Input::default() }))
 }
 
 fn not_hex(word: &str) -> InputError {
@@ -227,8 +225,7 @@ fn digits(text: &str) -> Option<String> {
 
 fn item(line: usize, direction: Direction, digits: &str) -> Item {
     let whole = digits.get(..digits.len() - digits.len() % 2).unwrap_or_default();
-    let mut bytes = hex::decode(whole).unwrap_or_default();
-    bytes.truncate(ITEM_LIMIT);
+    let bytes = hex::decode(whole).unwrap_or_default();
     Item { line, direction, half_byte: whole.len() < digits.len(), bytes: Some(bytes), micros: None }
 }
 
@@ -265,7 +262,8 @@ fn dumped_line(line: &str) -> Option<Vec<u8>> {
     (!bytes.is_empty()).then_some(bytes)
 }
 
-/// One object printed over several lines is one piece: no line alone is whole, all together are.
+/// One object over several lines or arguments is one piece: the first alone is not whole, all together
+/// are.
 fn join_wrapped(input: Input) -> Input {
     let bare = |item: &Item| item.direction == Direction::Unknown && !item.half_byte;
     if input.items.len() < 2 || input.passed_over > 0 || !input.items.iter().all(bare) {
@@ -336,8 +334,13 @@ mod tests {
     #[test]
     fn arguments_take_the_usual_separators() {
         let one = |words_: &[&str]| words(words_).unwrap().items.remove(0).bytes.unwrap();
-        for spelt in [&["9f360200 01"][..], &["9F:36:02:00:01"], &["0x9F 0x36 0x02 0x00 0x01"], &["9F36", "02", "0001"]]
-        {
+        for spelt in [
+            &["9f360200 01"][..],
+            &["9F:36:02:00:01"],
+            &["0x9F 0x36 0x02 0x00 0x01"],
+            &["9F36", "02", "0001"],
+            &["9F3602", "0001"],
+        ] {
             assert_eq!(one(spelt), [0x9F, 0x36, 0x02, 0x00, 0x01], "{spelt:?}");
         }
         assert_eq!(words(&["00B2011400", "70009000"]).unwrap().items.len(), 2);

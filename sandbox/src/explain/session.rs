@@ -49,7 +49,8 @@ impl<'a> Session<'a> {
     pub(super) fn finish_tap(&mut self) -> Option<Finished> {
         self.link_lost();
         let tap = std::mem::take(&mut self.tap);
-        if tap.exchanges < 2 {
+        // Commands that nobody answered are no conversation.
+        if tap.exchanges < 2 || tap.bytes_in == 0 {
             return None;
         }
         let verdict = signature::check(&tap, &self.options.ca_keys, self.options.show_pan);
@@ -227,7 +228,11 @@ impl<'a> Session<'a> {
                 break;
             }
             self.tap.objects.insert(*tag, taken.to_vec());
-            fields.of_format(name, taken.len(), *format, &super::dictionary::shown(*tag), context);
+            let tag = super::dictionary::shown(*tag);
+            fields.of_format(name, taken.len(), *format, &tag, context);
+            if let Some(node) = fields.nodes.last_mut().filter(|_| !taken.is_empty()) {
+                node.label = tag;
+            }
         }
         let extra = fields.rest();
         if !extra.is_empty() {

@@ -117,10 +117,10 @@ fn a_relay_resistance_exchange_is_read_by_its_places() {
         &text,
         &[
             "> EXCHANGE RELAY RESISTANCE DATA 10 bytes",
-            "Device Relay Resistance Entropy 0A0B0C0D",
-            "Min Time For Processing 0000 0.0 ms",
-            "Max Time For Processing 00C8 20.0 ms",
-            "Device Estimated Transmission Time 0012 1.8 ms",
+            "DF8302 Device Relay Resistance Entropy 0A0B0C0D",
+            "DF8303 Min Time For Processing 0000 0.0 ms",
+            "DF8304 Max Time For Processing 00C8 20.0 ms",
+            "DF8305 Device Estimated Transmission Time 0012 1.8 ms",
         ],
     );
     let short = of_hex(&["80EA0000040102030400", "80080A0B0C0D000000C89000"], &Options::default());
@@ -145,8 +145,8 @@ fn format_1_answers_are_read_by_their_places() {
         &[
             "data 43 bytes, as the usual CDOL1 of this length asks",
             "9F02 Amount, Authorised (Numeric) 000000001250 12.50 EUR",
-            "Application Transaction Counter (ATC) 0007 7",
-            "Application Cryptogram 0102030405060708",
+            "9F36 Application Transaction Counter (ATC) 0007 7",
+            "9F26 Application Cryptogram 0102030405060708",
         ],
     );
 }
