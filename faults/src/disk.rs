@@ -79,6 +79,8 @@ struct State {
     fault: Option<Fault>,
     cut: Option<(u64, u64)>,
     is_off: bool,
+    /// What else the power drives.
+    when_cut: Option<fn()>,
 }
 
 /// An operation that changes a file, or waits for it.
@@ -142,6 +144,12 @@ impl Folder {
     /// Cuts the power at once.
     pub fn cut_power(&self, seed: u64) {
         self.lock().cut_now(seed);
+    }
+
+    /// Called when the power is cut, after the last byte has reached a file: a whole process may end
+    /// there.
+    pub fn when_cut(&self, end: fn()) {
+        self.lock().when_cut = Some(end);
     }
 
     /// Is the power off?
@@ -260,6 +268,9 @@ impl State {
             // Nobody reads the folder between the cut and the next start; a file that was not there
             // cannot be removed.
             drop(left.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }));
+        }
+        if let Some(end) = self.when_cut {
+            end();
         }
     }
 }
