@@ -16,9 +16,11 @@ use super::screen::{self, Screen, Target};
 
 /// Options of `torture`.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Example, about a minute:\n  nfcwallet-sandbox torture --kills 300 --power-cuts 300 --processes 10\n\n\
+#[command(
+    after_help = "Example, about a minute:\n  nfcwallet-sandbox torture --kills 300 --power-cuts 300 --processes 10\n\n\
                         Exit code 1 means that a promise was broken; the seed and the last steps are printed, and the \
-                        wallet's folder is kept.")]
+                        wallet's folder is kept."
+)]
 pub(crate) struct TortureOptions {
     /// Kill so many wallets (SIGKILL) while they work
     #[arg(long, value_name = "N", default_value_t = 100)]

@@ -42,16 +42,10 @@ pub(super) fn no_double_spend(sandbox: &Sandbox) -> Result<(), Finding> {
 
 /// Every credential that was given out is usable, spent or given up, and spent ones were seen: but for
 /// one a break. How many were burnt or given up without a cryptogram.
-pub(super) fn all_accounted_for(
-    sandbox: &Sandbox,
-    user: &str,
-    usable: u64,
-    breaks: u64,
-) -> Result<u64, Finding> {
+pub(super) fn all_accounted_for(sandbox: &Sandbox, user: &str, usable: u64, breaks: u64) -> Result<u64, Finding> {
     let Some(token) = token_of(sandbox, user)? else { return Ok(0) };
     let (issued, used, discarded) = (u64::from(token.issued), u64::from(token.used), u64::from(token.discarded));
-    let entries =
-        sandbox.issuer().ledger().entries().map_err(|error| Finding::Broken(error.to_string()))?;
+    let entries = sandbox.issuer().ledger().entries().map_err(|error| Finding::Broken(error.to_string()))?;
     let counters: BTreeSet<u16> = entries
         .iter()
         .filter(|entry| entry.token.as_ref() == Some(&token.token_reference))

@@ -268,9 +268,7 @@ impl<'a> Patient<'a> {
             return Err(Stop::Broken("a cryptogram or a signature is wrong".to_owned()));
         }
         match (outcome, locked_before) {
-            (PaymentOutcome::Approved, Some(true)) => {
-                Err(Stop::Broken("a locked token paid".to_owned()))
-            }
+            (PaymentOutcome::Approved, Some(true)) => Err(Stop::Broken("a locked token paid".to_owned())),
             (PaymentOutcome::Approved, _) => {
                 self.count(|tally| tally.taps += 1);
                 Ok(())
