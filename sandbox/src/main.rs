@@ -34,6 +34,8 @@ enum Command {
     Tap(cli::tap::TapOptions),
     /// Put APDUs, data objects and whole taps into words (docs/explain.md)
     Explain(cli::explain::ExplainOptions),
+    /// Break a wallet thousands of times and check that it keeps its promises
+    Torture(cli::torture::TortureOptions),
     /// A wallet that other programs drive, line by line (docs/phone-protocol.md)
     Phone(PhoneOptions),
 }
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => cli::serve::run(&options),
         Command::Tap(options) => cli::tap::run(&options),
         Command::Explain(options) => Ok(cli::explain::run(&options)),
+        Command::Torture(options) => cli::torture::run(&options),
         Command::Phone(options) => phone::run(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
