@@ -40,9 +40,10 @@ enum Job {
     ///
     /// Nothing is asserted: the table shows each value, its reference, the ratio and the bar.
     Bench(bench::Options),
-    /// Write docs/errors.md from the doc comments of the error types.
+    /// Write docs/errors.md from the doc comments of the error types, and docs/flows/tap.md from taps
+    /// that it runs.
     Docs {
-        /// Write nothing; fail if the page is not what would be written.
+        /// Write nothing; fail if a page is not what the code says.
         #[arg(long)]
         check: bool,
     },
