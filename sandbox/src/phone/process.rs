@@ -60,7 +60,7 @@ pub struct PhoneOptions {
     pub locked_transit: bool,
 }
 
-/// Runs a phone until its standard input ends or `shutdown` is called.
+/// Runs a phone until its standard input ends.
 ///
 /// # Errors
 /// When the runtime cannot be started. A wallet that does not open is told to the driver as a line.
@@ -153,7 +153,7 @@ fn obey(commands: &Arc<Commands>, runtime: &Runtime, lines: &Arc<Lines>) {
                 continue;
             }
         };
-        let (commands, lines, last) = (Arc::clone(commands), Arc::clone(lines), request.call == Call::Shutdown);
+        let (commands, lines) = (Arc::clone(commands), Arc::clone(lines));
         let short = is_short(&request.call);
         let work = async move {
             let answer = commands.run(request.call).await;
@@ -166,9 +166,6 @@ fn obey(commands: &Arc<Commands>, runtime: &Runtime, lines: &Arc<Lines>) {
             runtime.block_on(work);
         } else {
             runtime.spawn(work);
-        }
-        if last {
-            return;
         }
     }
 }
