@@ -48,13 +48,7 @@ fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
     reversed.reverse();
     // Half of it would be enough to guess the rest, and catches a copy whose end was overwritten.
     let head = secret[..secret.len() / 2].to_vec();
-    vec![
-        secret.to_vec(),
-        reversed,
-        head,
-        hex::encode(secret).into_bytes(),
-        hex::encode_upper(secret).into_bytes(),
-    ]
+    vec![secret.to_vec(), reversed, head, hex::encode(secret).into_bytes(), hex::encode_upper(secret).into_bytes()]
 }
 
 fn assert_gone(dump: &[Vec<u8>], secrets: &[(String, Vec<u8>)], when: &str) {
