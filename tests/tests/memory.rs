@@ -38,8 +38,8 @@ fn dump(process: u32) -> Vec<Vec<u8>> {
 }
 
 fn holds(dump: &[Vec<u8>], needle: &[u8]) -> bool {
-    let finder = |bytes: &Vec<u8>| bytes.windows(needle.len()).any(|window| window == needle);
-    dump.iter().any(finder)
+    let finder = memchr::memmem::Finder::new(needle);
+    dump.iter().any(|bytes| finder.find(bytes).is_some())
 }
 
 /// As bytes in both orders, and as text.
