@@ -1,4 +1,4 @@
-//! `nfcwallet-sandbox`: the demo, the servers, a tap, and a phone for other programs to drive.
+//! `nfcwallet-sandbox`: the demo, the servers, a tap, a card in a reader, and a phone for other programs to drive.
 
 mod cli;
 
@@ -31,6 +31,12 @@ enum Command {
     Serve(cli::serve::ServeOptions),
     /// Pay once with a phone of its own, against a running `serve`
     Tap(cli::tap::TapOptions),
+    /// Put a wallet into a PC/SC reader as a card, until Ctrl-C (docs/pcsc.md)
+    ///
+    /// The reader is virtual: vpcd, a driver that pcscd loads. Every program that reads smart cards
+    /// through PC/SC then reads the wallet. The card prints what becomes of each tap.
+    #[command(after_help = cli::card::EXAMPLE)]
+    Card(cli::card::CardOptions),
     /// A wallet that other programs drive, line by line (docs/phone-protocol.md)
     Phone(PhoneOptions),
 }
@@ -42,6 +48,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => cli::demo::run(options),
         Command::Serve(options) => cli::serve::run(&options),
         Command::Tap(options) => cli::tap::run(&options),
+        Command::Card(options) => cli::card::run(options),
         Command::Phone(options) => phone::run(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
