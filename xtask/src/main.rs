@@ -11,7 +11,7 @@ mod deny;
 mod dependencies;
 mod docs;
 mod process;
-#[allow(dead_code)]
+mod pyemv;
 mod python;
 mod report;
 mod test;
