@@ -178,7 +178,7 @@ fn connect(reader: &str) -> Result<Slot> {
     Slot::connect(reader).map_err(|error| match error.kind() {
         ErrorKind::InvalidInput => Error::msg(format!("vpcd: `{reader}` is no HOST:PORT, for example 127.0.0.1:35963")),
         _ => Error::msg(format!(
-            "no reader at {reader}: {error}; start pcscd with the driver vpcd first (docs/pcsc.md): pcscd --foreground"
+            "no reader at {reader}: {error}; start pcscd with the driver vpcd first: `card --help` and docs/pcsc.md show how"
         )),
     })
 }
