@@ -9,10 +9,12 @@ Ends with 0 only if every check passed.
 """
 
 import json
+import os
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -93,9 +95,9 @@ class Log:
         lines = self.path.read_text(encoding="ascii").split("\n")[:-1]
         return [event for event in map(json.loads, lines) if wanted.items() <= event.items()]
 
-    def only(self, **wanted):
+    def only(self, patience_s=PATIENCE_S, **wanted):
         """The one event with these values; waits for it."""
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + patience_s
         while not (found := self.events(**wanted)) and time.monotonic() < until:
             time.sleep(0.05)
         assert len(found) == 1, f"{len(found)} events {wanted}"
@@ -165,7 +167,8 @@ class Checks(unittest.TestCase):
         number = self.log.only(event="complete", atc=before)["tap"]
         Tap(self, card, 12_50)
         card.close()
-        self.assertEqual(self.log.only(event="failed", tap=number + 1)["code"], 19_002)
+        # Sooner than a terminal's silence, 5 s, would end it.
+        self.assertEqual(self.log.only(patience_s=3, event="failed", tap=number + 1)["code"], 19_002)
         after = Tap(self, self.card(), 12_50).pay(self.ca_keys(self.log))
         self.assertEqual(after, before + 1)
 
@@ -211,8 +214,8 @@ class Checks(unittest.TestCase):
 
     def test_broken_commands_are_refused_and_do_no_harm(self):
         self.card_now = card = self.card()
-        # Cut short, a length that lies, an extended length, more than a short command holds.
-        for command in ["00A404", "00A4", "00A40400FF2050", "00A404000000072050", "00A40400FF" + "AA" * 400]:
+        # Cut short (vpcd keeps single bytes from 00 to 04 for itself), a length that lies, an extended length, more than a short command holds.
+        for command in ["FF", "00A404", "00A4", "00A40400FF2050", "00A404000000072050", "00A40400FF" + "AA" * 400]:
             self.refuses(command, "6700", "6A82")
         Tap(self, card, 12_50).pay(self.ca_keys(self.log))
 
@@ -249,6 +252,42 @@ class Checks(unittest.TestCase):
         said = opensc("--reader", "0", *sent)
         self.assertEqual(said.count("Received (SW1=0x90, SW2=0x00)"), len(commands), said)
         self.assertEqual([answer.hex() for answer in dumps(said)], [answer.hex() for answer in seen])
+
+    def test_cardpeek_finds_the_application_and_its_records_and_nothing_else(self):
+        card = self.card()
+        records = sum(last - first + 1 for _, first, last, _ in locators(Tap(self, card, 12_50).afl))
+        card.close()
+        said = cardpeek()
+        self.assertIn(f"PPSE contains application #{AID.hex().upper()}", said)
+        words = re.findall(r"Recv: ([0-9A-F]{4}) ", said)
+        # PPSE, application, processing options, records; it asks for many more.
+        self.assertEqual(words.count("9000"), 3 + records, said)
+        self.assertGreater(len(words), 50)
+        # 6985: at last it asks for a chip's serial number, with nothing selected.
+        self.assertLessEqual(set(words), {"9000", "6A82", "6A83", "6A88", "6985"})
+
+
+def cardpeek():
+    """What its EMV script says."""
+    with tempfile.TemporaryDirectory() as home:
+        pathlib.Path(home, ".cardpeek").mkdir()
+        # The first time it asks whether it may write its scripts there.
+        cardpeek_runs(home, "os.exit(0)")
+        return cardpeek_runs(home, 'ui.question = function() return 1 end; dofile("emv.lua"); os.exit(0)')
+
+
+def cardpeek_runs(home, script):
+    done = subprocess.run(
+        ["cardpeek", "--console", "--reader", "pcsc://Virtual PCD 00 00", "--exec", script],
+        cwd=home,
+        env={**os.environ, "HOME": home},
+        input="1\n" * 5,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    return done.stdout
 
 
 def opensc(*arguments):

@@ -253,7 +253,9 @@ impl Teller<'_> {
         let reader = &self.options.vpcd;
         let seconds = REQUEST_PATIENCE.as_secs();
         self.tell(
-            &format!("the reader at {reader} takes no card for {seconds} s: is another one in this slot? Waiting"),
+            &format!(
+                "the reader at {reader} has not taken the card for {seconds} s: is another one in this slot? Waiting"
+            ),
             json!({ "event": "waiting", "reader": reader }),
         );
     }
