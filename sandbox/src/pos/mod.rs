@@ -20,6 +20,7 @@
 //! ```
 
 mod kernel;
+pub mod magstripe;
 mod reader;
 mod select;
 #[cfg(test)]
