@@ -21,6 +21,8 @@
 
 mod kernel;
 pub mod magstripe;
+#[cfg(test)]
+mod published_tests;
 mod reader;
 mod select;
 #[cfg(test)]
