@@ -16,4 +16,5 @@ pub mod pos;
 pub mod relay;
 pub mod servers;
 pub mod token_service;
+pub mod torture;
 pub mod vpcd;

@@ -1,4 +1,5 @@
-//! `nfcwallet-sandbox`: the demo, the servers, a tap, a card in a reader, and a phone for other programs to drive.
+//! `nfcwallet-sandbox`: the demo, the servers, a tap, a card in a reader, and a phone for other programs
+//! to drive.
 
 mod cli;
 
@@ -37,6 +38,8 @@ enum Command {
     /// through PC/SC then reads the wallet. The card prints what becomes of each tap.
     #[command(after_help = cli::card::EXAMPLE)]
     Card(cli::card::CardOptions),
+    /// Break a wallet thousands of times and check that it keeps its promises
+    Torture(cli::torture::TortureOptions),
     /// A wallet that other programs drive, line by line (docs/phone-protocol.md)
     Phone(PhoneOptions),
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => cli::serve::run(&options),
         Command::Tap(options) => cli::tap::run(&options),
         Command::Card(options) => cli::card::run(options),
+        Command::Torture(options) => cli::torture::run(&options),
         Command::Phone(options) => phone::run(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
