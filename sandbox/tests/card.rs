@@ -11,6 +11,7 @@ use nfcwallet_sandbox::checkout::{Checkout, HttpAcquirer, Payment};
 use nfcwallet_sandbox::issuer::CaPublicKey;
 use nfcwallet_sandbox::pos::{LinkLost, Purchase};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nfcwallet-sandbox");
@@ -20,13 +21,17 @@ const AID: &[u8] = b"\x00\xA4\x04\x00\x07\xA0\x00\x00\x00\x04\x10\x10\x00";
 
 /// The program, and what it prints.
 struct CardProcess {
+    /// Takes the card's own folder, which a killed card leaves behind.
+    folder: TempDir,
     process: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl CardProcess {
     fn start(reader: SocketAddr, options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let mut process = Command::new(PROGRAM)
+            .env("TMPDIR", folder.path())
             .args(["card", "--json", "--vpcd", &reader.to_string()])
             .args(options)
             .stdout(Stdio::piped())
@@ -34,7 +39,7 @@ impl CardProcess {
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap());
-        Self { process, lines }
+        Self { folder, process, lines }
     }
 
     /// The next line of this kind.
@@ -169,6 +174,7 @@ fn a_signal_takes_the_card_out_cleanly() {
     assert!(stopped.success());
     assert_eq!(card.process.wait().unwrap().code(), Some(0));
     assert_eq!(slot.0.read(&mut [0]).unwrap(), 0);
+    assert_eq!(std::fs::read_dir(card.folder.path()).unwrap().count(), 0, "its folder is gone");
     let mut complaints = String::new();
     card.process.stderr.take().unwrap().read_to_string(&mut complaints).unwrap();
     assert_eq!(complaints, "");

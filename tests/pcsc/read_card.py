@@ -214,7 +214,7 @@ class Checks(unittest.TestCase):
 
     def test_broken_commands_are_refused_and_do_no_harm(self):
         self.card_now = card = self.card()
-        # Cut short (vpcd keeps single bytes from 00 to 04 for itself), a length that lies, an extended length, more than a short command holds.
+        # Cut short (vpcd keeps some single bytes for itself), a length that lies, an extended length, more than a short command holds.
         for command in ["FF", "00A404", "00A4", "00A40400FF2050", "00A404000000072050", "00A40400FF" + "AA" * 400]:
             self.refuses(command, "6700", "6A82")
         Tap(self, card, 12_50).pay(self.ca_keys(self.log))

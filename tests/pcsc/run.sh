@@ -39,6 +39,8 @@ wait_until() {
 pcscd --foreground --info --config "$folder/reader.conf.d" >"$folder/pcscd.log" 2>&1 &
 wait_until '[ -S /run/pcscd/pcscd.comm ]' pcscd
 
+# The cards are killed at the end and leave their folders behind.
+export TMPDIR="$folder"
 # Each of vpcd's two slots has its port.
 "$program" card --vpcd 127.0.0.1:35963 --json --verbose >"$folder/card.jsonl" 2>"$folder/card.trace" &
 "$program" card --vpcd 127.0.0.1:35964 --json --verbose --authenticate \
