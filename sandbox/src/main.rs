@@ -1,5 +1,5 @@
-//! `nfcwallet-sandbox`: the demo, the servers, a tap, a card in a reader, and a phone for other programs
-//! to drive.
+//! `nfcwallet-sandbox`: the demo, the servers, a tap, a card in a reader, APDUs in words, and a phone for
+//! other programs to drive.
 
 mod cli;
 
@@ -38,6 +38,8 @@ enum Command {
     /// through PC/SC then reads the wallet. The card prints what becomes of each tap.
     #[command(after_help = cli::card::EXAMPLE)]
     Card(cli::card::CardOptions),
+    /// Put APDUs, data objects and whole taps into words (docs/explain.md)
+    Explain(cli::explain::ExplainOptions),
     /// Break a wallet thousands of times and check that it keeps its promises
     Torture(cli::torture::TortureOptions),
     /// A wallet that other programs drive, line by line (docs/phone-protocol.md)
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => cli::serve::run(&options),
         Command::Tap(options) => cli::tap::run(&options),
         Command::Card(options) => cli::card::run(options),
+        Command::Explain(options) => Ok(cli::explain::run(&options)),
         Command::Torture(options) => cli::torture::run(&options),
         Command::Phone(options) => phone::run(&options).map(|()| ExitCode::SUCCESS),
     };

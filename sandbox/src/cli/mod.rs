@@ -3,6 +3,7 @@
 mod activation;
 pub(crate) mod card;
 pub(crate) mod demo;
+pub(crate) mod explain;
 mod handset;
 pub(crate) mod screen;
 pub(crate) mod serve;
