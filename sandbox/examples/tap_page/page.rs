@@ -77,18 +77,18 @@ AIP offers CDCVM; the phone knows better.
 const FIRST_END: &str = "
 The refusal is an AAC with a cryptogram under a random key: it spends no credential and reveals none, and an AAC is \
 never signed. DF4B says why, so the terminal shows \"see phone\" and waits. The app hears `on_auth_required`, shows \
-its prompt, and calls `authenticate` when the user has shown a finger or a face. That opens a window of 30 seconds, \
-in which a tap of the same amount and currency is paid.
+its prompt, and calls `authenticate` when the user has shown a finger or a face. For 30 seconds that proof \
+serves one payment, of the same amount and currency.
 ";
 const SECOND: &str = "
 ### Second tap
 
-Within the window. The terminal starts from the beginning, with a new number (9F37).
+Within the 30 seconds. The terminal starts from the beginning, with a new number (9F37).
 ";
 const DECLINED: &str = "
 ## 3. A declined tap
 
-The app's permit is asked last, after the wallet's own rules, and has 100 ms. Here it answers `Decline`. Up to the \
+The app's permit is asked last, after the wallet's own rules ([decisions](decisions.md)), and has 100 ms. Here it answers `Decline`. Up to the \
 records everything is as in section 1.
 ";
 const DECLINED_END: &str = "
@@ -106,12 +106,13 @@ const TRANSIT: &str = "
 
 A gate learns the fare when the traveller leaves, so it asks for 0.00 and sends the merchant category of transport \
 (4111, 4131, 4784 or 7523). Such taps are refused with 19006 unless the app's configuration (`support_transit`) or the \
-service's (`isSupportTransit`, which wins) allows them; here the app's does. A locked phone needs another switch \
-(`support_lock_screen_pay`, `isSupportTransitWithoutConsent`). In the bytes, only amount and category tell a gate from \
+service's (`isSupportTransit`, which wins) allows them; here the app's does. A locked phone whose user gave \
+no proof needs another switch (`support_lock_screen_pay`, `isSupportTransitWithoutConsent`). In the bytes, only amount and category tell a gate from \
 the supermarket of section 1.
 ";
 const TAIL: &str = "
-Next: [the rooms behind these answers](../architecture.md), [every failure](../errors.md).
+Next: [when a tap is paid](decisions.md), [the rooms behind these answers](../architecture.md), [every \
+failure](../errors.md).
 ";
 
 /// What stands above each exchange of the first tap, by the beginning of its name.
