@@ -97,9 +97,9 @@ impl TerminalData<'_> {
         };
         Some(CryptogramRequest {
             requested,
+            allowed_by_card: self.app.allows(&transaction),
             transaction,
             terminal_demands_cdcvm: risk.demands_cdcvm(),
-            allowed_by_card: true,
             unpredictable_number: self.cdol1(tags::UNPREDICTABLE_NUMBER)?.try_into().ok()?,
         })
     }

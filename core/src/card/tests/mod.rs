@@ -2,6 +2,7 @@
 //! terminal that nobody here wrote.
 
 mod answers;
+mod arrival;
 mod hostile;
 mod profile_rules;
 mod states;
