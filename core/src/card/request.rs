@@ -112,9 +112,9 @@ impl TerminalData<'_> {
         }
         Some(CryptogramRequest {
             requested,
+            allowed_by_card: self.app.allows(&transaction),
             transaction,
             terminal_demands_cdcvm: risk.demands_cdcvm() || reader_demands,
-            allowed_by_card: true,
             unpredictable_number: self.unpredictable_number(is_mag_stripe)?,
         })
     }
