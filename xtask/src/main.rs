@@ -6,10 +6,13 @@
 
 mod bench;
 mod checks;
+mod debian;
 mod deny;
 mod dependencies;
 mod docs;
 mod process;
+mod pyemv;
+mod python;
 mod report;
 mod test;
 

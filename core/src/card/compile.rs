@@ -10,19 +10,18 @@ use super::data_objects::DataObjects;
 use super::dates::Month;
 use super::dol::Dol;
 use super::icc_key::IccKey;
-use super::profile::{Application, IadTemplate, IccKeyParts, Profile, Rules};
+use super::magstripe::MagStripe;
+use super::profile::{Application, IadTemplate, IccKeyParts, Profile, RelayResistance, Rules};
 use super::profile_error::ProfileError;
 use super::record_data::{self, Identity};
 use super::records::{Objects, Records};
 use super::tlv::Tag;
 use super::usage::{self, UsageControl};
-use super::{Card, chain, fci, lists, request, sdad, tags};
+use super::{Card, chain, fci, lists, magstripe, relay, request, sdad, tags};
 use crate::payment::TransactionInformation;
 
 /// All answers fit a short response without GET RESPONSE.
 pub(super) const MAX_ANSWER: usize = 254;
-/// What a signature holds more after EXCHANGE RELAY RESISTANCE DATA: two entropies and three times.
-const RELAY_DATA: usize = 14;
 
 /// One application, ready for a tap.
 pub(super) struct CardApp {
@@ -32,7 +31,10 @@ pub(super) struct CardApp {
     /// Answer to GET PROCESSING OPTIONS, with its status word.
     pub(super) processing_options: Vec<u8>,
     pub(super) pdol: Dol,
-    pub(super) cdol1: Dol,
+    /// None where the AIP does not offer EMV mode.
+    pub(super) cdol1: Option<Dol>,
+    pub(super) mag_stripe: Option<MagStripe>,
+    pub(super) relay_resistance: Option<RelayResistance>,
     pub(super) records: Records,
     data_objects: DataObjects,
     identity: Identity,
@@ -95,9 +97,17 @@ impl CardApp {
         request::check_pdol(&pdol)?;
         let objects = Objects::read(&application.records)?;
         let records = Records::compile(&application.afl, &application.records)?;
-        let cdol1 = lists::read(tags::CDOL1, objects.require(tags::CDOL1)?)?;
-        request::check_cdol1(&cdol1)?;
+        let cdol1 = match offers_emv_mode(&aip) {
+            true => Some(check_cdol1(&objects)?),
+            false if magstripe::is_in(&objects) => None,
+            false => {
+                let reason = "does not offer EMV mode, and the records hold no mag-stripe data";
+                return Err(ProfileError::tag(tags::AIP, reason));
+            }
+        };
         let identity = record_data::check(&objects, application, rules)?;
+        let mag_stripe = MagStripe::compile(&objects, &pdol)?;
+        relay::check(application.relay_resistance.as_ref())?;
         let icc_key = match &application.icc_key {
             Some(parts) => Some(check_icc_key(parts, &objects, application)?),
             None => None,
@@ -108,6 +118,8 @@ impl CardApp {
             processing_options: fci::processing_options(application)?,
             pdol,
             cdol1,
+            mag_stripe,
+            relay_resistance: application.relay_resistance,
             records,
             data_objects: DataObjects::compile(&application.data_objects, &objects)?,
             identity,
@@ -179,6 +191,7 @@ fn check_aip(application: &Application) -> Result<[u8; 2], ProfileError> {
     let &[first, second] = &application.aip[..] else {
         return fault("is not 2 bytes");
     };
+    let (emv_mode, relay) = (offers_emv_mode(&application.aip), second & 0x01 != 0);
     let cda = first & 0x01 != 0;
     if first & 0x80 != 0 || second & !0x81 != 0 {
         return fault("has reserved bits set");
@@ -186,19 +199,33 @@ fn check_aip(application: &Application) -> Result<[u8; 2], ProfileError> {
     if first & 0x20 != 0 {
         return fault("offers DDA, which this library does not do");
     }
-    if second & 0x80 == 0 {
-        return fault("does not offer EMV mode, and this library has no other");
-    }
-    if second & 0x01 != 0 {
-        return fault("offers relay resistance, which this library does not do");
-    }
     if cda != application.icc_key.is_some() {
         return fault("offers CDA without an icc_key, or has an icc_key and does not offer CDA");
     }
-    if first & 0x02 != 0 && !cda {
+    if cda && !emv_mode {
+        return fault("offers CDA without EMV mode");
+    }
+    if relay != application.relay_resistance.is_some() {
+        return fault("offers relay resistance without relay_resistance, or has it and does not offer it");
+    }
+    if relay && !cda {
+        return fault("offers relay resistance without CDA, which signs it");
+    }
+    if first & 0x02 != 0 && emv_mode && !cda {
         return fault("offers on-device verification without CDA, which makes terminals decline");
     }
     Ok([first, second])
+}
+
+/// AIP byte 2: EMV mode; without it a terminal uses mag-stripe mode.
+pub(super) fn offers_emv_mode(aip: &[u8]) -> bool {
+    aip.get(1).is_some_and(|modes| modes & 0x80 != 0)
+}
+
+fn check_cdol1(objects: &Objects<'_>) -> Result<Dol, ProfileError> {
+    let cdol1 = lists::read(tags::CDOL1, objects.require(tags::CDOL1)?)?;
+    request::check_cdol1(&cdol1)?;
+    Ok(cdol1)
 }
 
 fn check_iad(template: &IadTemplate) -> Result<IadParts, ProfileError> {
@@ -227,8 +254,8 @@ fn check_icc_key(
         return Err(ProfileError::tag(tags::ICC_EXPONENT, "is not the exponent of icc_key"));
     }
     let length = parts.modulus.len();
-    let relay = if application.relay_resistance.is_some() { RELAY_DATA } else { 0 };
-    in_range("icc_key", length, sdad::MIN_MODULUS + relay, largest_modulus())?;
+    let smallest = sdad::min_modulus(application.relay_resistance.is_some());
+    in_range("icc_key", length, smallest, largest_modulus())?;
     if length > certificate.len() {
         let reason = format!("is {} bytes, shorter than the icc_key of {length}", certificate.len());
         return Err(ProfileError::tag(tags::ICC_CERTIFICATE, reason));

@@ -56,8 +56,9 @@ impl DataObjects {
 
 fn check(object: &Tlv<'_>, records: &Objects<'_>) -> Result<(), ProfileError> {
     let fault = |reason: &str| Err(ProfileError::tag(object.tag, reason));
-    // P1 and P2 of the command hold the tag.
-    if !matches!(object.tag.number(), 0x9F01..=0x9FFF | 0xDF01..=0xDFFF) || object.tag == tags::POS_INTERACTION {
+    // P1 and P2 of the command hold the tag, P1 00 before a tag of one byte.
+    let is_named = object.tag.number() <= 0xFFFF && !object.tag.is_constructed();
+    if !is_named || object.tag == tags::POS_INTERACTION {
         return fault("is not a tag that GET DATA can ask for");
     }
     if NEVER.contains(&object.tag) {
@@ -86,7 +87,8 @@ mod tests {
 
     #[test]
     fn an_object_is_found_whole_by_its_tag() {
-        let objects = compile(&hex("9F170103 DF01020102")).unwrap();
+        let objects = compile(&hex("9F170103 DF01020102 420199")).unwrap();
+        assert_eq!(objects.find(Tag::new(0x42)), Some(&hex("420199")[..]));
         assert_eq!(objects.find(Tag::new(0x9F17)), Some(&hex("9F170103")[..]));
         assert_eq!(objects.find(Tag::new(0xDF01)), Some(&hex("DF01020102")[..]));
         assert_eq!(objects.find(Tag::new(0x9F36)), None);
@@ -99,7 +101,7 @@ mod tests {
         assert_eq!(error(&hex("9F17")), "data_objects: an object is cut short");
         assert_eq!(error(&hex("9F1701039F170102")), "9F17: is in data_objects twice");
         assert_eq!(error(&hex("9F080102")), "9F08: is in data_objects and in the records");
-        for tag in ["5A", "9F8101", "E1", "BF0C", "DF4B"] {
+        for tag in ["9F8101", "E1", "BF0C", "DF4B"] {
             assert_eq!(error(&hex(&format!("{tag}00"))), format!("{tag}: is not a tag that GET DATA can ask for"));
         }
         for tag in NEVER {

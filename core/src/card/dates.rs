@@ -30,6 +30,10 @@ impl Month {
         if month < 10 { Self { year, month: month + 3 } } else { Self { year: year + 1, month: month - 9 } }
     }
 
+    pub(super) fn last_day(self) -> Date {
+        Date { month: self, day: self.days() }
+    }
+
     fn new(year: u8, month: u8) -> Option<Self> {
         let (year, month) = (two_digits(year)?, two_digits(month)?);
         let century = if year < 50 { 2000 } else { 1900 };

@@ -37,12 +37,14 @@ impl std::fmt::Debug for CardNumber {
     }
 }
 
-/// The parts of tag 57 that other objects repeat (ISO/IEC 7813): number, D, expiry, three digits of
+/// The parts of tag 57 or 9F6B that matter to other objects (ISO/IEC 7813): number, D, expiry, three digits of
 /// service code, discretionary digits; one F where their number is odd.
 pub(super) struct Track2 {
     pub(super) number: CardNumber,
     /// YYMM, packed as in 5F24.
     pub(super) expiry: [u8; 2],
+    /// How many discretionary digits there are.
+    pub(super) discretionary: usize,
 }
 
 impl Track2 {
@@ -52,13 +54,17 @@ impl Track2 {
         let digits = nibbles.strip_suffix(&[0xF]).unwrap_or(&nibbles);
         let separator = digits.iter().position(|nibble| *nibble == 0xD)?;
         let (number, rest) = digits.split_at_checked(separator)?;
-        let [_, y1, y2, m1, m2, _, _, _, ..] = *rest else { return None };
+        let [_, y1, y2, m1, m2, _, _, _, ref discretionary @ ..] = *rest else { return None };
         let decimal = |nibbles: &[u8]| nibbles.iter().all(|nibble| *nibble <= 9);
         let good = packed.len() <= 19
             && (8..=19).contains(&number.len())
             && decimal(number)
             && rest.get(1..).is_some_and(decimal);
-        good.then(|| Self { number: CardNumber(Zeroizing::new(number.to_vec())), expiry: [y1 << 4 | y2, m1 << 4 | m2] })
+        good.then(|| Self {
+            number: CardNumber(Zeroizing::new(number.to_vec())),
+            expiry: [y1 << 4 | y2, m1 << 4 | m2],
+            discretionary: discretionary.len(),
+        })
     }
 }
 
@@ -106,7 +112,7 @@ mod tests {
     fn a_track_is_number_expiry_service_code_and_digits() {
         let track = Track2::read(&hex("5413330089600010D30122010000000F")).unwrap();
         assert!(track.number.ends_with("0010"));
-        assert_eq!(track.expiry, [0x30, 0x12]);
+        assert_eq!((track.expiry, track.discretionary), ([0x30, 0x12], 7));
         for bad in [
             "5413330089600010",
             "5413330089600010D30122",

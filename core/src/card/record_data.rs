@@ -1,5 +1,6 @@
 //! What the objects in the records mean, and what they must agree with.
 
+use super::compile::offers_emv_mode;
 use super::dates::{Date, Month};
 use super::number::{CardNumber, Track2};
 use super::profile::{Application, Rules};
@@ -53,23 +54,29 @@ const LENGTHS: [(u32, usize, usize); 35] = [
 /// credentials.
 #[derive(Debug)]
 pub(super) struct Identity {
-    /// Tag 5A.
+    /// Tag 5A; without EMV mode that of 9F6B.
     pub(super) number: CardNumber,
     /// Tag 5F34; 0 without one, as in the derivation of keys (EMV Book 2, A1.4).
     pub(super) sequence: u8,
-    /// Tag 5F24.
+    /// Tag 5F24; without EMV mode that of 9F6B.
     pub(super) expiry: Date,
 }
 
 /// Checks the objects of all records: what every terminal wants to find (EMV Book 3, 7.2), the length
 /// and form of each known one, and that they agree with each other and with the rules.
 pub(super) fn check(objects: &Objects<'_>, application: &Application, rules: &Rules) -> Result<Identity, ProfileError> {
-    for tag in [tags::TRACK_2, tags::PAN, tags::EXPIRY] {
-        objects.require(tag)?;
-    }
-    check_lengths(objects)?;
-    let identity = identity(objects)?;
-    check_track(objects, &identity)?;
+    let identity = if offers_emv_mode(&application.aip) {
+        for tag in [tags::TRACK_2, tags::PAN, tags::EXPIRY] {
+            objects.require(tag)?;
+        }
+        check_lengths(objects)?;
+        let identity = identity(objects)?;
+        check_track(objects, &identity)?;
+        identity
+    } else {
+        check_lengths(objects)?;
+        mag_stripe_identity(objects)?
+    };
     check_country_and_currency(objects, rules)?;
     for tag in [tags::CDOL2, tags::DDOL, tags::UDOL] {
         objects.find(tag).map(|list| lists::read(tag, list)).transpose()?;
@@ -95,15 +102,27 @@ fn check_lengths(objects: &Objects<'_>) -> Result<(), ProfileError> {
     Ok(())
 }
 
+/// A card without EMV mode says nothing of itself but its track.
+fn mag_stripe_identity(objects: &Objects<'_>) -> Result<Identity, ProfileError> {
+    let fault = |reason: &str| ProfileError::tag(tags::MAG_STRIPE_TRACK_2, reason);
+    let track = Track2::read(objects.require(tags::MAG_STRIPE_TRACK_2)?)
+        .ok_or_else(|| fault("is not number, D, expiry, service code and digits"))?;
+    let [year, month] = track.expiry;
+    let month = Month::of_certificate([month, year]).ok_or_else(|| fault("has no month as its expiry"))?;
+    Ok(Identity { number: track.number, sequence: sequence(objects)?, expiry: month.last_day() })
+}
+
+fn sequence(objects: &Objects<'_>) -> Result<u8, ProfileError> {
+    let Some(value) = objects.find(tags::PAN_SEQUENCE) else { return Ok(0) };
+    numeric(value)
+        .and_then(|sequence| u8::try_from(sequence).ok())
+        .ok_or_else(|| ProfileError::tag(tags::PAN_SEQUENCE, "is not decimal"))
+}
+
 fn identity(objects: &Objects<'_>) -> Result<Identity, ProfileError> {
     let number = CardNumber::read(objects.require(tags::PAN)?)
         .ok_or_else(|| ProfileError::tag(tags::PAN, "is not a number of 8 to 19 digits with the least filling"))?;
-    let sequence = match objects.find(tags::PAN_SEQUENCE) {
-        None => 0,
-        Some(value) => numeric(value)
-            .and_then(|sequence| u8::try_from(sequence).ok())
-            .ok_or_else(|| ProfileError::tag(tags::PAN_SEQUENCE, "is not decimal"))?,
-    };
+    let sequence = sequence(objects)?;
     let expiry =
         date(objects, tags::EXPIRY)?.ok_or_else(|| ProfileError::tag(tags::EXPIRY, "is missing from the records"))?;
     if date(objects, tags::EFFECTIVE)?.is_some_and(|effective| effective > expiry) {

@@ -135,7 +135,7 @@ mod tests {
             merchant_category: Some(5411),
             merchant_name: None,
             range: TransactionRange::LowValue,
-            date: "260131".to_owned(),
+            date: Some("260131".to_owned()),
         }
     }
 
