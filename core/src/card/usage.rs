@@ -115,7 +115,6 @@ fn check_code(field: &str, code: u16, low: u16, high: u16) -> Result<(), Profile
 mod tests {
     use super::*;
     use crate::card::test_card;
-    use crate::payment::TransactionRange;
 
     const HOME: u16 = 826;
     const ABROAD: u16 = 276;
@@ -125,18 +124,7 @@ mod tests {
     }
 
     fn transaction(kind: TransactionKind, terminal_country: u16) -> TransactionInformation {
-        TransactionInformation {
-            amount_minor: 1_000,
-            other_amount_minor: 0,
-            currency: 978,
-            currency_exponent: Some(2),
-            kind,
-            terminal_country,
-            merchant_category: Some(5411),
-            merchant_name: None,
-            range: TransactionRange::LowValue,
-            date: Some("260131".to_owned()),
-        }
+        TransactionInformation { kind, terminal_country, ..TransactionInformation::of(1_000) }
     }
 
     fn control(first: u8, second: u8) -> UsageControl {

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::card::hooks::CryptogramRequested;
-use crate::payment::{TransactionInformation, TransactionKind, TransactionRange};
+use crate::payment::{
+    RiskManagement, TerminalInformation, TerminalType, TransactionInformation, TransactionKind, TransactionRange,
+};
 
 /// Track 2 alone, no EMV mode: a card that only knows this one command.
 fn mag_stripe_only(record: &str) -> Profile {
@@ -127,6 +129,11 @@ fn the_transaction_is_read_from_udol_and_pdol() {
         merchant_name: None,
         range: TransactionRange::HighValue,
         date: None,
+        terminal: TerminalInformation {
+            terminal_type: Some(TerminalType(0x22)),
+            capabilities: None,
+            risk_management: Some(RiskManagement([0x44, 0, 0, 0, 0, 0, 0, 0])),
+        },
     };
     assert_eq!(request.transaction, expected);
 
@@ -145,6 +152,11 @@ fn the_transaction_is_read_from_udol_and_pdol() {
         terminal_country: 826,
         merchant_category: Some(5411),
         date: Some("260131".to_owned()),
+        terminal: TerminalInformation {
+            terminal_type: None,
+            capabilities: None,
+            risk_management: Some(RiskManagement([0x44, 0x80, 0, 0, 0, 0, 0, 0])),
+        },
         ..expected
     };
     assert_eq!(request.transaction, expected);
