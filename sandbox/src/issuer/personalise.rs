@@ -225,7 +225,7 @@ mod tests {
         let key = IccKey::from_seed([5; 32], shape.icc_bits()).unwrap();
         let personalisation = Personalisation { shape, ..Personalisation::default() };
         Parts {
-            authority: &Authorities::under(Authority::shared().unwrap()).unwrap().of(shape),
+            authority: Authorities::under(Authority::shared().unwrap()).unwrap().of(shape),
             key: &key,
             pan: &Pan::complete("541333900000001").unwrap(),
             sequence: 0,

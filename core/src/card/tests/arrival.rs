@@ -142,7 +142,7 @@ fn no_flipped_bit_in_a_record_is_admitted() {
             profile.applications[0].records[index].bytes[bit / 8] ^= 1 << (bit % 8);
             let error = Card::admit(&profile, NOW_MS).expect_err("a flipped bit is noticed");
             let field = error.field();
-            let is_tag = field.len() % 2 == 0 && hex::decode(field).is_ok();
+            let is_tag = field.len().is_multiple_of(2) && hex::decode(field).is_ok();
             let is_value = values.iter().any(|at| at.contains(&(bit / 8)));
             assert!(is_tag || field == "last_four" || !is_value && field.starts_with("record "), "bit {bit}: {error}");
         }
