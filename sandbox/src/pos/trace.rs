@@ -58,6 +58,8 @@ pub(crate) fn name_of(command: &[u8]) -> String {
             };
             format!("GENERATE AC {asked}{}", if kind & 0x10 != 0 { " + CDA" } else { "" })
         }
+        [0x80, 0x2A, 0x8E, 0x80, ..] => "COMPUTE CRYPTOGRAPHIC CHECKSUM".to_owned(),
+        [0x80, 0xEA, ..] => "EXCHANGE RELAY RESISTANCE DATA".to_owned(),
         [_, instruction, ..] => format!("INS {instruction:02X}"),
         _ => "?".to_owned(),
     }
@@ -94,5 +96,7 @@ mod tests {
     fn a_cut_command_has_a_name_too() {
         assert_eq!(name_of(&[]), "?");
         assert_eq!(name_of(&[0x00, 0xA4, 0x04, 0x00, 0x09, 0xA0]), "SELECT A0");
+        assert_eq!(name_of(&[0x80, 0x2A, 0x8E, 0x80]), "COMPUTE CRYPTOGRAPHIC CHECKSUM");
+        assert_eq!(name_of(&[0x80, 0xEA, 0x00]), "EXCHANGE RELAY RESISTANCE DATA");
     }
 }
