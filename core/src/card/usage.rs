@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::profile::Rules;
 use super::profile_error::ProfileError;
-use crate::payment::{TransactionInformation, TransactionKind};
+use crate::payment::{TerminalOperator, TerminalType, TransactionInformation, TransactionKind};
 
 /// Automated cash disbursement: the merchant category of an ATM (ISO 18245).
 const ATM: u16 = 6011;
@@ -28,20 +28,25 @@ impl UsageControl {
     /// The card may be used for this transaction, as EMV Book 3, 10.4.2 has a terminal check it, and by
     /// the countries and currencies of the profile.
     ///
-    /// The card cannot tell goods from services, and an ATM only by its merchant category; where it
-    /// cannot tell, one of the two bits is enough.
+    /// The card cannot tell goods from services, and an ATM only if the terminal says its type or its
+    /// merchant category; where it cannot tell, one of the two bits is enough.
     pub(super) fn allows(self, transaction: &TransactionInformation, rules: &Rules) -> bool {
         listed(rules.countries.as_deref(), transaction.terminal_country)
             && listed(rules.currencies.as_deref(), transaction.currency)
-            && self.allows_place(transaction.merchant_category)
+            && self.allows_place(transaction)
             && self.allows_kind(transaction, transaction.terminal_country == rules.issuer_country)
     }
 
-    fn allows_place(self, merchant_category: Option<u16>) -> bool {
-        match merchant_category {
-            Some(ATM) => self.has(0x02, 0),
-            Some(_) => self.has(0x01, 0),
-            None => self.has(0x03, 0),
+    fn allows_place(self, transaction: &TransactionInformation) -> bool {
+        // EMV Book 4, annex A1: unattended, and a bank's.
+        let is_atm = |kind: TerminalType| {
+            kind.operator() == Some(TerminalOperator::FinancialInstitution) && kind.is_attended() == Some(false)
+        };
+        match (transaction.merchant_category, transaction.terminal.terminal_type) {
+            (Some(ATM), _) => self.has(0x02, 0),
+            (_, Some(kind)) if is_atm(kind) => self.has(0x02, 0),
+            (None, None) => self.has(0x03, 0),
+            _ => self.has(0x01, 0),
         }
     }
 
@@ -115,6 +120,7 @@ fn check_code(field: &str, code: u16, low: u16, high: u16) -> Result<(), Profile
 mod tests {
     use super::*;
     use crate::card::test_card;
+    use crate::payment::TerminalInformation;
 
     const HOME: u16 = 826;
     const ABROAD: u16 = 276;
@@ -124,7 +130,13 @@ mod tests {
     }
 
     fn transaction(kind: TransactionKind, terminal_country: u16) -> TransactionInformation {
-        TransactionInformation { kind, terminal_country, ..TransactionInformation::of(1_000) }
+        TransactionInformation {
+            kind,
+            terminal_country,
+            currency: 978,
+            merchant_category: Some(5411),
+            ..TransactionInformation::of(1_000)
+        }
     }
 
     fn control(first: u8, second: u8) -> UsageControl {
@@ -176,6 +188,20 @@ mod tests {
         assert!(at(0x82, Some(6011)) && !at(0x82, Some(6010)) && at(0x82, None));
         assert!(!at(0x81, Some(6011)) && at(0x81, Some(6010)) && at(0x81, None));
         assert!(!at(0x80, None));
+    }
+
+    #[test]
+    fn an_atm_is_known_by_its_type() {
+        let at = |first, terminal_type| {
+            let terminal =
+                TerminalInformation { terminal_type: Some(TerminalType(terminal_type)), ..Default::default() };
+            let cash = transaction(TransactionKind::Cash, HOME);
+            control(first, 0).allows(&TransactionInformation { terminal, merchant_category: None, ..cash }, &rules())
+        };
+        // Unattended and a bank's; attended; a merchant's.
+        assert!(at(0x82, 0x14) && !at(0x81, 0x14));
+        assert!(!at(0x82, 0x11) && at(0x81, 0x11));
+        assert!(!at(0x82, 0x25) && at(0x81, 0x25));
     }
 
     #[test]

@@ -166,7 +166,8 @@ pub enum TapFailure {
     #[error("secure storage unusable")]
     StorageUnusable,
     /// 19006: this kind of transaction is never paid (cash, an unknown kind), or is not enabled
-    /// (transit, or transit while the device is locked).
+    /// (transit, or transit while the device is locked), or the card may not be used for it here (its
+    /// usage control, or its countries and currencies).
     #[error("transaction not allowed")]
     NotAllowed,
     /// 19007: the second tap differs in amount or currency from the one that was authenticated. Tap
