@@ -30,6 +30,9 @@ pub fn small_purchase() -> TapStep {
         cvm_limit: None,
         mag_stripe: false,
         relay_resistance: false,
+        other_amount: None,
+        currency_number: None,
+        risk_management: None,
     }
 }
 
@@ -117,5 +120,13 @@ fn purchase(step: &TapStep, now_ms: i64, number: u32) -> Result<Purchase, String
         purchase.mode = Mode::MagStripe;
     }
     purchase.relay_resistance = step.relay_resistance;
+    if let Some(other) = &step.other_amount {
+        purchase.other_amount_minor = minor("other_amount", other)?.minor();
+    }
+    purchase.currency = step.currency_number.unwrap_or(purchase.currency);
+    if let Some(text) = &step.risk_management {
+        let bytes = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        purchase.risk_management_data = Some(bytes.ok_or("risk_management is not 8 bytes of hex")?);
+    }
     Ok(purchase)
 }

@@ -209,6 +209,10 @@ impl Layout {
     /// and BB fills the place (EMV Book 2, 5.1 and 6.1).
     fn modulus(&self, head: &Head<'_>, remainder: Option<&[u8]>) -> Result<Vec<u8>, ProfileError> {
         let length = usize::from(head.modulus_len);
+        // EMV Book 2, D1.1: no key is longer than the one that signs it.
+        if length > head.room.len() + self.overhead() {
+            return Err(self.fault("holds a key that is longer than the one that signed it"));
+        }
         let missing = length.saturating_sub(head.room.len());
         match (missing, remainder) {
             (0, None) => {

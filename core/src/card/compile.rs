@@ -196,6 +196,9 @@ fn check_aip(application: &Application) -> Result<[u8; 2], ProfileError> {
     if first & 0x80 != 0 || second & !0x81 != 0 {
         return fault("has reserved bits set");
     }
+    if first & 0x40 != 0 {
+        return fault("offers SDA, which this library does not do");
+    }
     if first & 0x20 != 0 {
         return fault("offers DDA, which this library does not do");
     }

@@ -96,6 +96,8 @@ pub(crate) struct CardOptions {
     pub(crate) issuer_identifier: &'static str,
     /// MMYY.
     pub(crate) issuer_expiry: &'static str,
+    /// How long the certificate says that the issuer's modulus is.
+    pub(crate) issuer_modulus_len: u8,
     /// Hash and key.
     pub(crate) algorithms: &'static str,
     pub(crate) icc_pan: &'static str,
@@ -112,6 +114,7 @@ impl Default for CardOptions {
             issuer_format: 0x02,
             issuer_identifier: "541333FF",
             issuer_expiry: "1230",
+            issuer_modulus_len: 176,
             algorithms: "0101",
             icc_pan: PAN,
             icc_expiry: "1230",
@@ -216,19 +219,19 @@ fn issuer_certificate(options: &CardOptions) -> (Vec<u8>, Vec<u8>) {
     let start = [0x6A, options.issuer_format];
     let names = hex(options.issuer_identifier);
     let head = [&start[..], &names, &hex(options.issuer_expiry), &hex("000001"), &hex(options.algorithms)].concat();
-    certificate(&keys().ca, head, &keys().issuer, &[])
+    certificate(&keys().ca, [head, vec![options.issuer_modulus_len, 1]].concat(), &keys().issuer, &[])
 }
 
 fn icc_certificate(options: &CardOptions, static_data: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let names = [hex("6A04"), hex(options.icc_pan), hex("FFFF")].concat();
     let head = [names, hex(options.icc_expiry), hex("000002 0101")].concat();
-    certificate(&keys().issuer, head, &keys().icc, static_data)
+    certificate(&keys().issuer, [head, vec![144, 1]].concat(), &keys().icc, static_data)
 }
 
 /// EMV Book 2, 5.1 and 6.1: the certificate and the bytes of the modulus that it does not hold.
 fn certificate(signer: &RsaPrivateKey, head: Vec<u8>, subject: &RsaPrivateKey, more: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let modulus = subject.n_bytes().to_vec();
-    let mut block = [head, vec![modulus.len() as u8, 1]].concat();
+    let mut block = head;
     let space = signer.size() - block.len() - 21;
     let (inside, remainder) = modulus.split_at(space.min(modulus.len()));
     block.extend_from_slice(inside);

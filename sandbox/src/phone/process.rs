@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use nfcwallet_core::card::profile::CvmLimit;
 use nfcwallet_core::host::{Clock, Deadlines, Host, OsEntropy};
 use nfcwallet_core::{Wallet, WalletConfig};
+use nfcwallet_faults::Disk;
 use tokio::runtime::Runtime;
 
 use super::clock::TestClock;
@@ -45,12 +47,28 @@ pub struct PhoneOptions {
     /// Writes everything that the wallet logs, down to the finest level, to this file.
     #[arg(long)]
     pub log_file: Option<PathBuf>,
+    /// Cuts the power of the wallet's disk at its N-th write or sync, and ends the process there.
+    #[arg(long, value_name = "N")]
+    pub cut_power_at: Option<u64>,
+    /// Decides what of the unsynced writes is lost, torn or reordered.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub cut_seed: u64,
     /// Allow transit taps.
     #[arg(long)]
     pub transit: bool,
     /// Allow transit taps with the screen locked.
     #[arg(long)]
     pub locked_transit: bool,
+    /// Ask for the user above this amount: currency by number, colon, minor units, for example 978:2000.
+    #[arg(long, value_parser = limit)]
+    pub password_free: Vec<CvmLimit>,
+}
+
+fn limit(text: &str) -> Result<CvmLimit, String> {
+    let (currency, amount) = text.split_once(':').ok_or("has no colon")?;
+    let currency = currency.parse().map_err(|_| "the currency is no number")?;
+    let amount_minor = amount.parse().map_err(|_| "the amount is no number")?;
+    Ok(CvmLimit { currency, amount_minor })
 }
 
 /// Runs a phone until its standard input ends or `shutdown` is called.
@@ -113,10 +131,18 @@ fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow
         spawner: Arc::new(TokioSpawner(runtime.handle().clone())),
         entropy: Arc::new(OsEntropy),
     };
+    let directory = options.directory.join("wallet");
+    if let Some(operation) = options.cut_power_at {
+        std::fs::create_dir_all(&directory)?;
+        let disk = Disk::install()?.folder(&directory);
+        disk.when_cut(|| std::process::abort());
+        disk.cut_power_at(operation, options.cut_seed);
+    }
     let trust_key = hex::decode(&options.trust_key)?;
-    let mut config = WalletConfig::new(options.directory.join("wallet"), "sandbox-mpp", trust_key);
+    let mut config = WalletConfig::new(directory, "sandbox-mpp", trust_key);
     config.support_transit = options.transit;
     config.support_lock_screen_pay = options.locked_transit;
+    config.password_free_limits.clone_from(&options.password_free);
     config.deadlines = Deadlines {
         proxy: Duration::from_millis(options.proxy_deadline_ms),
         key_store: Duration::from_millis(options.key_store_deadline_ms),

@@ -35,6 +35,7 @@ mod tracks;
 
 use crate::issuer::CaPublicKey;
 pub use crate::issuer::{AuthorisationRequest, TrackRequest};
+pub(crate) use select::PPSE;
 pub use trace::{Exchange, pretty};
 
 /// The field was lost: the card is no longer there.

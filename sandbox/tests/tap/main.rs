@@ -143,6 +143,36 @@ fn every_shape_of_card_pays() {
 }
 
 #[test]
+fn a_terminal_that_knows_the_beginning_of_a_name_finds_each_application() {
+    let mut scene = Scene::new(CardShape::ThreeApplications);
+    let mut select = |occurrence: u8| {
+        let command = [&[0x00, 0xA4, 0x04, occurrence, 5], &[0xA0, 0, 0, 0, 0x04][..], &[0]].concat();
+        scene.application.process(&command, &mut scene.wallet)
+    };
+    for (occurrence, aid) in [(0, "84 07 A0000000041010"), (2, "84 08 A000000004101001"), (2, "84 08 A000000004101002")]
+    {
+        let answer = hex::encode_upper(select(occurrence));
+        assert!(answer[4..].starts_with(&aid.replace(' ', "")), "{answer}");
+    }
+    assert_eq!(select(2), [0x6A, 0x82]);
+}
+
+#[test]
+fn a_name_in_another_script_and_objects_for_get_data_are_shown() {
+    let answers = |shape| {
+        let mut scene = Scene::new(shape);
+        let select = hex::decode("00A4040007A000000004101000").unwrap();
+        [select, vec![0x80, 0xCA, 0x9F, 0x70, 0], vec![0x80, 0xCA, 0x9F, 0x75, 0]]
+            .map(|command| hex::encode_upper(scene.application.process(&command, &mut scene.wallet)))
+    };
+    let [fci, none, _] = answers(CardShape::PreferredName);
+    assert!(fci.contains("9F1101059F1207BADEE8D5DBF1DA"), "{fci}");
+    assert_eq!(none, "6A88");
+    let [_, first, second] = answers(CardShape::DataObjects);
+    assert_eq!((first.as_str(), second.as_str()), ("9F7004746573749000", "9F750201029000"));
+}
+
+#[test]
 fn the_card_reads_what_the_terminal_sends() {
     let mut scene = Scene::new(CardShape::Phone);
     let gate = Purchase { amount_minor: 0, merchant_category: 4111, country: 826, currency: 826, ..purchase() };

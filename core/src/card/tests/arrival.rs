@@ -109,6 +109,22 @@ fn remainders_are_exact() {
 }
 
 #[test]
+fn a_certificate_says_how_long_its_key_is() {
+    let length = |issuer_modulus_len| CardOptions { issuer_modulus_len, ..CardOptions::default() };
+    assert_eq!(issued(length(177)), "90: holds a key that is longer than the one that signed it");
+    assert_eq!(issued(length(175)), "92: is 36 bytes, 90 leaves 35 over");
+    assert_eq!(issued(length(139)), "92: is there, but 90 holds the whole modulus");
+    let alone = |issuer_modulus_len| {
+        let mut profile = test_card::profile_with(&length(issuer_modulus_len));
+        let remainder = object(0x92, &test_card::issuer_remainder());
+        super::profile_rules::edit_record(&mut profile.applications[0], 2, &remainder, &[]);
+        refusal(&profile)
+    };
+    assert_eq!(alone(139), "90: has a place that is not filled with BB");
+    assert_eq!(alone(140), "90: has a hash of other data than it, 92 and 9F32");
+}
+
+#[test]
 fn without_a_signed_aip_there_is_no_cda() {
     let no_list = |a: &mut Application| super::profile_rules::edit_record(a, 1, &hex("9F4A0182"), &[]);
     assert_eq!(changed(no_list), "9F4A: is missing, so that anybody could change the AIP (82)");
@@ -126,7 +142,7 @@ fn no_flipped_bit_in_a_record_is_admitted() {
             profile.applications[0].records[index].bytes[bit / 8] ^= 1 << (bit % 8);
             let error = Card::admit(&profile, NOW_MS).expect_err("a flipped bit is noticed");
             let field = error.field();
-            let is_tag = field.len() % 2 == 0 && hex::decode(field).is_ok();
+            let is_tag = field.len().is_multiple_of(2) && hex::decode(field).is_ok();
             let is_value = values.iter().any(|at| at.contains(&(bit / 8)));
             assert!(is_tag || field == "last_four" || !is_value && field.starts_with("record "), "bit {bit}: {error}");
         }

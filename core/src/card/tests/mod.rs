@@ -3,6 +3,7 @@
 
 mod answers;
 mod arrival;
+mod documentation;
 mod hostile;
 mod magstripe;
 mod profile_rules;

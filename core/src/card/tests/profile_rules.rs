@@ -182,6 +182,7 @@ fn the_interchange_profile_promises_only_what_the_card_does() {
         ("1B", "82: is not 2 bytes"),
         ("9B80", "82: has reserved bits set"),
         ("1B82", "82: has reserved bits set"),
+        ("5B80", "82: offers SDA, which this library does not do"),
         ("3B80", "82: offers DDA, which this library does not do"),
         ("1B00", "82: offers CDA without EMV mode"),
         ("1B81", "82: offers relay resistance without relay_resistance, or has it and does not offer it"),
