@@ -10,6 +10,7 @@ mod debian;
 mod deny;
 mod dependencies;
 mod docs;
+mod pcsc;
 mod process;
 mod pyemv;
 mod python;

@@ -71,7 +71,7 @@ fn limit(text: &str) -> Result<CvmLimit, String> {
     Ok(CvmLimit { currency, amount_minor })
 }
 
-/// Runs a phone until its standard input ends or `shutdown` is called.
+/// Runs a phone until its standard input ends.
 ///
 /// # Errors
 /// When the runtime cannot be started. A wallet that does not open is told to the driver as a line.
@@ -165,7 +165,7 @@ fn obey(commands: &Arc<Commands>, runtime: &Runtime, lines: &Arc<Lines>) {
                 continue;
             }
         };
-        let (commands, lines, last) = (Arc::clone(commands), Arc::clone(lines), request.call == Call::Shutdown);
+        let (commands, lines) = (Arc::clone(commands), Arc::clone(lines));
         let short = is_short(&request.call);
         let work = async move {
             let answer = commands.run(request.call).await;
@@ -178,9 +178,6 @@ fn obey(commands: &Arc<Commands>, runtime: &Runtime, lines: &Arc<Lines>) {
             runtime.block_on(work);
         } else {
             runtime.spawn(work);
-        }
-        if last {
-            return;
         }
     }
 }

@@ -75,7 +75,7 @@ pub enum Call {
     Prewarm,
     /// `suspend`.
     Suspend,
-    /// `shutdown`, then the process ends.
+    /// `shutdown`; the process lives until its input ends.
     Shutdown,
     /// Change how the simulated device and the host's interfaces behave.
     Host(HostChange),
