@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{checks, deny, dependencies, docs};
+use crate::{checks, deny, dependencies, docs, fuzz};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,6 +37,8 @@ pub(crate) enum Step {
     Demo,
     /// the sandbox's demo, silent activation
     DemoSilent,
+    /// a minute of fuzzing for each target
+    Fuzz,
 }
 
 /// Runs `only`, or every step, and prints the table.
@@ -65,9 +67,13 @@ impl Step {
             Self::Rustdoc => Cmd::cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"),
             Self::Demo => demo(""),
             Self::DemoSilent => demo("--silent"),
-            Self::Layers | Self::Files | Self::Dependencies | Self::Glossary | Self::Deny | Self::Advisories => {
-                return None;
-            }
+            Self::Layers
+            | Self::Files
+            | Self::Dependencies
+            | Self::Glossary
+            | Self::Deny
+            | Self::Advisories
+            | Self::Fuzz => return None,
         };
         Some(command)
     }
@@ -80,6 +86,7 @@ impl Step {
             Self::Glossary => docs::run(root, true).map(|()| Outcome::passed()),
             Self::Deny => deny::offline_checks(root),
             Self::Advisories => deny::advisories(root),
+            Self::Fuzz => fuzz::step(root),
             Self::Fmt | Self::Clippy | Self::Rustdoc | Self::Tests | Self::Demo | Self::DemoSilent => {
                 let command = self.command().context("this step is a command")?;
                 match self {
