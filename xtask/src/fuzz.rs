@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: the targets of `fuzz/` under libFuzzer, by the stable compiler.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,13 +17,15 @@ use crate::report::Outcome;
 /// Binaries of the package `nfcwallet-fuzz`.
 const TARGETS: [&str; 8] = ["profile", "tap", "envelope", "key_set", "request", "apdu", "dol", "tlv"];
 
-/// Of which crates the coverage guides the fuzzer, and whose memory is watched. The cryptography below
-/// them would only slow it down.
-const INSTRUMENTED: [&str; 4] = ["nfcwallet-core", "nfcwallet-fuzz", "nfcwallet-sandbox", "serde_json"];
+/// Their coverage guides the fuzzer. The cryptography below them would only slow it down.
+const GUIDING: [&str; 4] = ["nfcwallet-core", "nfcwallet-fuzz", "nfcwallet-sandbox", "serde_json"];
+
+/// Each access to memory is checked in these, where unsafe code is possible; allocations and copies are
+/// checked everywhere.
+const CHECKED: [&str; 4] = ["base64", "hex", "nfcwallet-fuzz", "serde_json"];
 
 /// What `cargo fuzz` passes, too.
-const FLAGS: [&str; 7] = [
-    "-Zsanitizer=address",
+const COVERAGE: [&str; 6] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
@@ -31,6 +33,9 @@ const FLAGS: [&str; 7] = [
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
     "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
 ];
+
+/// What `cargo fuzz` passes, too.
+const CHECKS: &str = "-Zsanitizer=address";
 
 /// How many targets run at once.
 const JOBS: usize = 2;
@@ -156,12 +161,20 @@ fn build(root: &Path) -> Result<PathBuf> {
         .args("--profile fuzz --target-dir target/fuzz --target")
         .arg(host)
         .env("RUSTC_BOOTSTRAP", "1");
-    let flags = FLAGS.map(|flag| format!("\"{flag}\"")).join(",");
-    for package in INSTRUMENTED {
-        build = build.args("--config").arg(format!("profile.fuzz.package.{package}.rustflags=[{flags}]"));
+    for (package, flags) in instrumented() {
+        build = build.args("--config").arg(format!("profile.fuzz.package.{package}.rustflags={flags:?}"));
     }
     ensure!(build.run(root)?, "the targets could not be built; repeat with: {build}");
     Ok(root.join("target/fuzz").join(host).join("fuzz"))
+}
+
+/// Compiler flags by package.
+fn instrumented() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut flags: BTreeMap<_, Vec<_>> = GUIDING.map(|package| (package, COVERAGE.to_vec())).into();
+    for package in CHECKED {
+        flags.entry(package).or_default().push(CHECKS);
+    }
+    flags
 }
 
 /// How fuzzing one target went.
