@@ -270,6 +270,8 @@ impl CardIssuer for FixedIssuer {
         expires_at_ms: i64,
     ) -> Result<Vec<WireCredential>, IssuerError> {
         let counters = (first_atc..=u16::MAX).take(count as usize);
-        Ok(counters.map(|atc| WireCredential { atc, session_key: Secret::new([0x58; 16]), expires_at_ms }).collect())
+        Ok(counters
+            .map(|atc| WireCredential { atc, session_key: Secret::new([0x58; 16]), cvc3_key: None, expires_at_ms })
+            .collect())
     }
 }

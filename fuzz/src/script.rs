@@ -100,7 +100,7 @@ impl TapHooks for Script {
         let Plan { outcome, atc, .. } = self.plan();
         match outcome {
             Outcome::Approve => CryptogramDecision::Approve {
-                credential: BurntCredential { atc, session_key: self.session_key() },
+                credential: BurntCredential { atc, session_key: self.session_key(), cvc3_key: None },
                 cdcvm_done: false,
                 reference: self.reference(),
             },

@@ -45,7 +45,7 @@ impl TapHooks for Wallet {
         };
         match taken {
             Some(WireCredential { atc, session_key, .. }) => CryptogramDecision::Approve {
-                credential: BurntCredential { atc, session_key },
+                credential: BurntCredential { atc, session_key, cvc3_key: None },
                 cdcvm_done: self.authenticated,
                 reference: REFERENCE,
             },

@@ -13,6 +13,7 @@ use super::profile::{Application, IadTemplate, IccKeyParts, Profile, Rules};
 use super::profile_error::ProfileError;
 use super::records::{Objects, Records};
 use super::request;
+use super::terminal::numeric;
 use super::tlv::{self, Tag, Tlv};
 use super::{Card, PPSE, sdad, tags};
 
@@ -174,7 +175,7 @@ fn check_objects(objects: &Objects<'_>, rules: &Rules) -> Result<(), ProfileErro
         objects.require(tag)?;
     }
     if let Some(country) = objects.find(tags::ISSUER_COUNTRY)
-        && request::numeric(country) != Some(u64::from(rules.issuer_country))
+        && numeric(country) != Some(u64::from(rules.issuer_country))
     {
         return Err(ProfileError::tag(tags::ISSUER_COUNTRY, "is not the issuer_country of the rules"));
     }

@@ -15,6 +15,8 @@ pub enum CryptogramRequested {
     Tc,
     /// 80: the terminal goes online.
     Arqc,
+    /// COMPUTE CRYPTOGRAPHIC CHECKSUM: the terminal is in mag-stripe mode.
+    Checksum,
 }
 
 /// A GENERATE AC (or COMPUTE CRYPTOGRAPHIC CHECKSUM) whose data was parsed and found well-formed.
@@ -28,6 +30,8 @@ pub struct CryptogramRequest {
     /// The terminal's 9F1D asks for CDCVM for this transaction (CVM limit exceeded and CDCVM
     /// supported), or 9F7E b2 in mag-stripe mode.
     pub terminal_demands_cdcvm: bool,
+    /// The card's usage control (tag 9F07) and its country and currency rules allow this transaction.
+    pub allowed_by_card: bool,
     /// Tag 9F37 (or 9F6A).
     pub unpredictable_number: [u8; 4],
 }
@@ -39,6 +43,8 @@ pub struct BurntCredential {
     pub atc: u16,
     /// Its EMV common session key.
     pub session_key: Secret<16>,
+    /// Its key for mag-stripe mode, where the card has that mode.
+    pub cvc3_key: Option<Secret<16>>,
 }
 
 /// The answer to a [`CryptogramRequest`].

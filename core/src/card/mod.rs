@@ -20,6 +20,7 @@ mod records;
 mod request;
 mod sdad;
 mod tags;
+mod terminal;
 #[cfg(test)]
 pub(crate) mod test_card;
 #[cfg(test)]

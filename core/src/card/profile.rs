@@ -31,6 +31,13 @@ pub struct Application {
     pub label: String,
     /// Tag 87: 1 (highest) to 15.
     pub priority: u8,
+    /// Tag 9F2A of the directory entry: which kernel a terminal should use, 1 to 8 bytes; empty for
+    /// none.
+    #[serde(default, with = "hex_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub kernel_identifier: Vec<u8>,
+    /// Tags 9F12 and 9F11: the name in the cardholder's own script; or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferred_name: Option<PreferredName>,
     /// Tag 5F2D: one to four two-letter languages, or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub languages: Option<String>,
@@ -40,6 +47,9 @@ pub struct Application {
     /// TLVs inside BF0C, for example 9F6E; empty for none.
     #[serde(default, with = "hex_bytes", skip_serializing_if = "Vec::is_empty")]
     pub issuer_discretionary: Vec<u8>,
+    /// TLVs that GET DATA finds, one object a tag; empty for none.
+    #[serde(default, with = "hex_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub data_objects: Vec<u8>,
     /// Tag 82: constant, since it is signed.
     #[serde(with = "hex_bytes")]
     pub aip: Vec<u8>,
@@ -53,6 +63,45 @@ pub struct Application {
     /// Key for CDA; none where the AIP does not offer it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icc_key: Option<IccKeyParts>,
+    /// The key of the certification authority that 8F names, with which the chain of certificates is
+    /// followed when the profile arrives; none where the AIP does not offer CDA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_key: Option<CaPublicKey>,
+    /// What EXCHANGE RELAY RESISTANCE DATA answers; none where the AIP does not offer it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay_resistance: Option<RelayResistance>,
+}
+
+/// A name that the label's character set cannot write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreferredName {
+    /// Tag 9F12: 1 to 16 bytes in the character set of `code_table`.
+    #[serde(with = "hex_bytes")]
+    pub name: Vec<u8>,
+    /// Tag 9F11: the part of ISO/IEC 8859, 1 to 10.
+    pub code_table: u8,
+}
+
+/// The RSA key of a certification authority; big-endian numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaPublicKey {
+    /// n
+    #[serde(with = "hex_bytes")]
+    pub modulus: Vec<u8>,
+    /// e: 03 or 010001.
+    #[serde(with = "hex_bytes")]
+    pub exponent: Vec<u8>,
+}
+
+/// How long this card takes to answer EXCHANGE RELAY RESISTANCE DATA, in units of 100 us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayResistance {
+    /// Never faster than this.
+    pub min_time: u16,
+    /// Never slower than this.
+    pub max_time: u16,
+    /// How long the answer is in the air.
+    pub transmission_time: u16,
 }
 
 /// One record of a file.
@@ -128,6 +177,22 @@ pub struct Rules {
     /// CDCVM is demanded at every tap, whatever the amount.
     #[serde(default)]
     pub always_cdcvm: bool,
+    /// The countries of terminals (ISO 3166 numeric) where the card may pay; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countries: Option<Vec<u16>>,
+    /// The currencies (ISO 4217 numeric) in which the card may pay; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currencies: Option<Vec<u16>>,
+    /// Merchant categories (ISO 18245) where a tap of amount 0 is transit; 4111, 4131, 4784 and 7523 by
+    /// default.
+    #[serde(default = "transit_categories")]
+    pub transit_categories: Vec<u16>,
+}
+
+/// Merchant categories of transport: local, bus, tolls and bridges, parking.
+#[must_use]
+pub fn transit_categories() -> Vec<u16> {
+    vec![4111, 4131, 4784, 7523]
 }
 
 /// Amounts above this need CDCVM.

@@ -100,6 +100,9 @@ pub(crate) fn profile() -> Profile {
             issuer_country: 826,
             cvm_limits: vec![CvmLimit { currency: 826, amount_minor: 10_000 }],
             always_cdcvm: false,
+            countries: None,
+            currencies: None,
+            transit_categories: super::profile::transit_categories(),
         },
     }
 }
@@ -121,6 +124,9 @@ fn application() -> Application {
         aid: hex(AID),
         label: "Test Card".to_owned(),
         priority: 1,
+        kernel_identifier: Vec::new(),
+        preferred_name: None,
+        data_objects: Vec::new(),
         languages: Some("en".to_owned()),
         pdol: hex(PDOL),
         issuer_discretionary: hex("9F6E 07 0826 0000 3134 00"),
@@ -129,6 +135,8 @@ fn application() -> Application {
         records: vec![record(1, signed), record(2, issuer_record.concat()), record(3, icc_record.concat())],
         iad: IadTemplate { key_index: 1, cvn: 0x14, counters: hex("00000000000000FF") },
         icc_key: Some(icc_key()),
+        ca_key: None,
+        relay_resistance: None,
     }
 }
 

@@ -153,7 +153,7 @@ impl Tx<'_> {
             return Ok(Front::Unusable);
         };
         self.spend(user, &front.reference, credential.atc, UsageOutcome::Used)?;
-        Ok(Front::Burnt(BurntCredential { atc: credential.atc, session_key }))
+        Ok(Front::Burnt(BurntCredential { atc: credential.atc, session_key, cvc3_key: None }))
     }
 
     /// Discards from the front until a usable one is there.

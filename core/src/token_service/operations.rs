@@ -238,6 +238,9 @@ pub struct WireCredential {
     pub atc: u16,
     /// EMV common session key for this counter (16 bytes).
     pub session_key: Secret<16>,
+    /// Key for mag-stripe mode with this counter only; none where the card does not have that mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cvc3_key: Option<Secret<16>>,
     /// By the service's clock, milliseconds since 1970.
     pub expires_at_ms: i64,
 }

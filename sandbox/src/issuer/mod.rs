@@ -237,7 +237,8 @@ impl Issuer {
         let atcs: Vec<u16> = if count == 0 { Vec::new() } else { (first_atc..=end).collect() };
         self.ledger.add_credentials(token_reference, &atcs, expires_at_ms)?;
         let master = self.master_key(&token.pan);
-        let credential = |atc| WireCredential { atc, session_key: keys::session_key(&master, atc), expires_at_ms };
+        let credential =
+            |atc| WireCredential { atc, session_key: keys::session_key(&master, atc), cvc3_key: None, expires_at_ms };
         Ok(atcs.into_iter().map(credential).collect())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Layout of the records: EMV Book 3, 7 and Annex A; one file with three records, the first signed.
 
-use nfcwallet_core::card::profile::{Application, CvmLimit, IadTemplate, Profile, Record, Rules};
+use nfcwallet_core::card::profile::{Application, CvmLimit, IadTemplate, Profile, Record, Rules, transit_categories};
 
 use super::authorisation::CVN;
 use super::authority::{Authority, CA_INDEX, IccKey, IccSubject};
@@ -205,6 +205,9 @@ impl Parts<'_> {
                 issuer_country: what.country,
                 cvm_limits: what.cvm_limits.clone(),
                 always_cdcvm: what.always_cdcvm,
+                countries: None,
+                currencies: None,
+                transit_categories: transit_categories(),
             },
         })
     }
@@ -239,6 +242,9 @@ impl Parts<'_> {
             aid: aid.to_vec(),
             label: label.to_owned(),
             priority,
+            kernel_identifier: Vec::new(),
+            preferred_name: None,
+            data_objects: Vec::new(),
             languages: Some("deen".to_owned()),
             pdol: shape.pdol().to_vec(),
             issuer_discretionary: self.device_data(),
@@ -252,6 +258,8 @@ impl Parts<'_> {
                 counters: vec![0, 0, 0, 0, 0, 0, 0, 0xFF],
             },
             icc_key,
+            ca_key: None,
+            relay_resistance: None,
         })
     }
 

@@ -138,7 +138,8 @@ fn counters_that_were_never_issued_or_expired_are_declined() {
     one(&issuer, "t", 1);
     // The key of counter 2 exists mathematically, but nobody was given it.
     let master = issuer.master_key(&issuer.ledger().token("t").unwrap().unwrap().pan);
-    let stolen = WireCredential { atc: 2, session_key: keys::session_key(&master, 2), expires_at_ms: LATER };
+    let stolen =
+        WireCredential { atc: 2, session_key: keys::session_key(&master, 2), cvc3_key: None, expires_at_ms: LATER };
     let answer = issuer.authorise(&request(&issuer, "t", &stolen), NOW).unwrap();
     assert_eq!(answer.decision, declined(DeclineReason::CounterNotIssued));
     assert!(answer.cryptogram_verified);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use nfcwallet_core::card::profile::{Application, CvmLimit, IadTemplate, Profile, Record, Rules};
+use nfcwallet_core::card::profile::{Application, CvmLimit, IadTemplate, Profile, Record, Rules, transit_categories};
 use nfcwallet_core::secret::Secret;
 use nfcwallet_core::token_service::operations::{Answer, Operation, Refusal, WireCredential};
 use sha2::{Digest, Sha256};
@@ -24,6 +24,9 @@ impl CardIssuer for PlainIssuer {
                 aid: vec![0xA0, 0, 0, 0, 4, 0x10, 0x10],
                 label: "SANDBOX".to_owned(),
                 priority: 1,
+                kernel_identifier: Vec::new(),
+                preferred_name: None,
+                data_objects: Vec::new(),
                 languages: None,
                 pdol: Vec::new(),
                 issuer_discretionary: Vec::new(),
@@ -32,11 +35,16 @@ impl CardIssuer for PlainIssuer {
                 records: vec![Record { sfi: 1, number: 1, bytes: vec![0x70, 0] }],
                 iad: IadTemplate { key_index: 1, cvn: 0x14, counters: vec![0; 8] },
                 icc_key: None,
+                ca_key: None,
+                relay_resistance: None,
             }],
             rules: Rules {
                 issuer_country: 702,
                 cvm_limits: vec![CvmLimit { currency: 702, amount_minor: 20_000 }],
                 always_cdcvm: false,
+                countries: None,
+                currencies: None,
+                transit_categories: transit_categories(),
             },
         })
     }
@@ -52,7 +60,12 @@ impl CardIssuer for PlainIssuer {
         Ok(counters
             .map(|atc| {
                 let digest = Sha256::digest(format!("{token_reference}/{atc}"));
-                WireCredential { atc, session_key: Secret::from_slice(&digest[..16]).unwrap(), expires_at_ms }
+                WireCredential {
+                    atc,
+                    session_key: Secret::from_slice(&digest[..16]).unwrap(),
+                    cvc3_key: None,
+                    expires_at_ms,
+                }
             })
             .collect())
     }

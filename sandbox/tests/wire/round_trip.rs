@@ -53,7 +53,8 @@ async fn nothing_of_the_user_or_the_payload_travels_in_the_clear() {
 async fn the_wallet_reads_what_the_service_wrote() {
     let service = Service::new();
     service.respond(|_| {
-        let credential = |atc| WireCredential { atc, session_key: Secret::new([atc as u8; 16]), expires_at_ms: 7 };
+        let credential =
+            |atc| WireCredential { atc, session_key: Secret::new([atc as u8; 16]), cvc3_key: None, expires_at_ms: 7 };
         Answer::Replenished { credentials: (1..=100).map(credential).collect() }
     });
     let answer = call(&Phone::new(&service).client()).await.unwrap();

@@ -63,7 +63,7 @@ impl TapHooks for Recorder {
         self.requests.push(request.clone());
         match self.plan {
             Plan::Approve => CryptogramDecision::Approve {
-                credential: BurntCredential { atc: ATC, session_key: Secret::new(SESSION_KEY) },
+                credential: BurntCredential { atc: ATC, session_key: Secret::new(SESSION_KEY), cvc3_key: None },
                 cdcvm_done: true,
                 reference: REFERENCE,
             },

@@ -112,7 +112,7 @@ fn credential(atc: u16) -> WireCredential {
     let mut key = [0; 16];
     key[..14].copy_from_slice(PLANTED_KEY);
     key[14..].copy_from_slice(&atc.to_be_bytes());
-    WireCredential { atc, session_key: Secret::new(key), expires_at_ms: EXPIRY }
+    WireCredential { atc, session_key: Secret::new(key), cvc3_key: None, expires_at_ms: EXPIRY }
 }
 
 fn profile() -> Profile {
@@ -123,6 +123,11 @@ fn profile() -> Profile {
             aid: vec![0xA0, 0, 0, 0, 1],
             label: "TEST".to_owned(),
             priority: 1,
+            kernel_identifier: Vec::new(),
+            preferred_name: None,
+            data_objects: Vec::new(),
+            ca_key: None,
+            relay_resistance: None,
             languages: None,
             pdol: Vec::new(),
             issuer_discretionary: Vec::new(),
@@ -137,7 +142,14 @@ fn profile() -> Profile {
                 prime_q: SecretBytes::new(vec![5; 4]),
             }),
         }],
-        rules: Rules { issuer_country: 156, cvm_limits: Vec::new(), always_cdcvm: false },
+        rules: Rules {
+            issuer_country: 156,
+            cvm_limits: Vec::new(),
+            always_cdcvm: false,
+            countries: None,
+            currencies: None,
+            transit_categories: Vec::new(),
+        },
     }
 }
 
