@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
+use crate::debian;
 use crate::process::Cmd;
 
 /// What to measure, and where.
@@ -46,23 +47,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The yardstick for RSA is the system's OpenSSL: on Debian its headers can be installed.
+/// The yardstick for RSA is the system's OpenSSL.
 fn install_openssl(root: &Path) -> Result<()> {
-    let has_openssl = || Cmd::new("pkg-config", "--exists openssl").read(root).is_ok();
-    if has_openssl() {
-        return Ok(());
-    }
-    let by_hand = "install OpenSSL's headers and pkg-config (Debian: apt-get install libssl-dev pkg-config)";
-    let is_root = Cmd::new("id", "-u").read(root).is_ok_and(|user| user.trim() == "0");
-    let is_debian = Path::new("/etc/debian_version").exists();
-    if !is_root || !is_debian {
-        bail!("pkg-config finds no openssl; {by_hand}");
-    }
-    println!("pkg-config finds no openssl: installing libssl-dev and pkg-config");
-    let install = Cmd::new("apt-get", "install --yes --no-upgrade --no-install-recommends libssl-dev pkg-config")
-        .env("DEBIAN_FRONTEND", "noninteractive");
-    // The package lists of a fresh machine are empty or old.
-    let installed = Cmd::new("apt-get", "update --quiet").run(root)? && install.run(root)?;
-    ensure!(installed && has_openssl(), "the installation failed; {by_hand}");
-    Ok(())
+    debian::install(root, &["libssl-dev", "pkg-config"], "OpenSSL's headers with pkg-config", || {
+        Cmd::new("pkg-config", "--exists openssl").read(root).is_ok()
+    })
 }

@@ -6,11 +6,14 @@
 
 mod bench;
 mod checks;
+mod debian;
 mod deny;
 mod dependencies;
 mod docs;
 mod fuzz;
 mod process;
+mod pyemv;
+mod python;
 mod report;
 mod test;
 

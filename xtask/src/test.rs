@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{checks, deny, dependencies, docs, fuzz};
+use crate::{checks, deny, dependencies, docs, fuzz, pyemv};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,6 +31,8 @@ pub(crate) enum Step {
     Advisories,
     /// every unit, scenario and end-to-end test
     Tests,
+    /// cryptograms of our card, computed anew by the Python package pyemv
+    Pyemv,
     /// the API documentation, without a warning
     Rustdoc,
     /// the sandbox's demo, manual activation
@@ -73,6 +75,7 @@ impl Step {
             | Self::Glossary
             | Self::Deny
             | Self::Advisories
+            | Self::Pyemv
             | Self::Fuzz => return None,
         };
         Some(command)
@@ -87,6 +90,7 @@ impl Step {
             Self::Deny => deny::offline_checks(root),
             Self::Advisories => deny::advisories(root),
             Self::Fuzz => fuzz::step(root),
+            Self::Pyemv => pyemv::check(root),
             Self::Fmt | Self::Clippy | Self::Rustdoc | Self::Tests | Self::Demo | Self::DemoSilent => {
                 let command = self.command().context("this step is a command")?;
                 match self {

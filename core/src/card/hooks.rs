@@ -32,6 +32,8 @@ pub struct CryptogramRequest {
     pub terminal_demands_cdcvm: bool,
     /// The card's usage control (tag 9F07) and its country and currency rules allow this transaction.
     pub allowed_by_card: bool,
+    /// The terminal said something else of the transaction or of itself in the PDOL data.
+    pub contradictory: bool,
     /// Tag 9F37 (or 9F6A).
     pub unpredictable_number: [u8; 4],
 }
@@ -50,20 +52,21 @@ pub struct BurntCredential {
 /// The answer to a [`CryptogramRequest`].
 #[derive(Debug)]
 pub enum CryptogramDecision {
-    /// ARQC. The burn is durable before this value exists.
+    /// ARQC, or a checksum. The burn is durable before this value exists.
     Approve {
         /// The credential.
         credential: BurntCredential,
-        /// CDCVM was done for this tap.
+        /// CDCVM was done for this tap: add `DF4B 001000`.
         cdcvm_done: bool,
-        /// Carried in the last 8 bytes of tag 9F10.
+        /// Carried in the last 8 bytes of tag 9F10; a checksum has no place for it.
         reference: [u8; 8],
     },
-    /// AAC under a random key.
+    /// AAC under a random key; in mag-stripe mode an answer without a checksum.
     Decline {
         /// Shown in tag 9F36; no credential stands behind it.
         atc: u16,
-        /// Add `DF4B 000100`: "see phone".
+        /// Add `DF4B 000100`: "see phone". In mag-stripe mode every refusal carries DF4B, `000000` if
+        /// this is not set.
         see_phone: bool,
     },
 }
@@ -73,17 +76,20 @@ pub enum CryptogramDecision {
 /// All methods are called on the thread of `process_apdu`, in the order of the terminal's commands.
 pub trait TapHooks {
     /// The first SELECT of a tap (PPSE or AID) came in: run the pre-check. `None` answers 6A82.
-    /// A SELECT of the PPSE always begins a new tap; a SELECT of an AID begins one only if none runs.
+    /// Called at every SELECT of the PPSE, also of a reader that starts again within its tap; at a
+    /// SELECT of an AID only if no card was selected before.
     fn begin(&mut self) -> Option<Arc<Card>>;
 
     /// A well-formed request for a cryptogram. Called at most once a tap.
     fn decide(&mut self, request: &CryptogramRequest) -> CryptogramDecision;
 
-    /// A command broke the protocol in a way that ends the tap (a repeated GENERATE AC is 6985 and
-    /// does not: its tap ended with the first). Also called with 6F00 after `decide` approved, if the
-    /// signature failed its check: the credential is spent and nothing left the card.
+    /// A GENERATE AC or COMPUTE CRYPTOGRAPHIC CHECKSUM broke the protocol, which ends the tap (a
+    /// repeated one is 6985 and does not: its tap ended with the first). Also called with 6F00 after
+    /// `decide` approved, if the signature failed its check or the key for the checksum is missing: the
+    /// credential is spent and nothing left the card.
     fn protocol_error(&mut self, status_word: u16);
 
-    /// Fills `bytes` with unpredictable bytes (dynamic number, random AAC key).
+    /// Fills `bytes` with unpredictable bytes (dynamic number, random AAC key, relay
+    /// entropy).
     fn fill_random(&mut self, bytes: &mut [u8]);
 }

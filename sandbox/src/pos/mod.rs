@@ -20,6 +20,9 @@
 //! ```
 
 mod kernel;
+pub mod magstripe;
+#[cfg(test)]
+mod published_tests;
 mod reader;
 mod select;
 #[cfg(test)]
