@@ -4,13 +4,10 @@
 use nfcwallet_core::card::apdu::{Command, StatusWord};
 
 use crate::cards;
-use crate::command::{self, Purchase};
+use crate::command::{self, Values};
 use crate::conversation::Conversation;
 
-/// A card without a key: nothing is signed, so that many commands can be tried.
-const WITHOUT_CDA: u8 = 8;
-
-const PURCHASE: Purchase = Purchase {
+const VALUES: Values = Values {
     amount: 1_234,
     other_amount: 0,
     currency: 978,
@@ -24,8 +21,9 @@ const PURCHASE: Purchase = Purchase {
 
 pub(crate) fn run(input: &[u8]) {
     parse(input);
+    // Nothing is signed, so that many commands can be tried.
     for commands in 0..=4 {
-        let mut talk = Conversation::new(cards::card(WITHOUT_CDA), Vec::new(), (1, 1));
+        let mut talk = Conversation::new(cards::unsigned(), Vec::new(), (1, 1));
         for apdu in whole_tap(&talk).iter().take(commands) {
             assert_eq!(talk.send(apdu), 0x9000);
         }
@@ -59,7 +57,7 @@ fn whole_tap(talk: &Conversation) -> [Vec<u8>; 4] {
     [
         command::select(command::PPSE, false),
         command::select(&application.aid, false),
-        command::processing_options(&PURCHASE.fill(&application.pdol)),
-        command::generate_ac(0x80, &PURCHASE.fill(&application.cdol1)),
+        command::processing_options(&VALUES.fill(&application.pdol)),
+        command::generate_ac(0x80, &VALUES.fill(application.cdol1.as_ref().unwrap())),
     ]
 }

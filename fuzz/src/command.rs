@@ -39,22 +39,38 @@ pub(crate) fn generate_ac(p1: u8, cdol1_data: &[u8]) -> Vec<u8> {
     command([0x80, 0xAE, p1, 0], cdol1_data)
 }
 
-/// What a terminal knows of a purchase.
+/// A relay exchange.
+pub(crate) fn relay(entropy: &[u8]) -> Vec<u8> {
+    command([0x80, 0xEA, 0, 0], entropy)
+}
+
+/// COMPUTE CRYPTOGRAPHIC CHECKSUM.
+pub(crate) fn checksum(udol_data: &[u8]) -> Vec<u8> {
+    command([0x80, 0x2A, 0x8E, 0x80], udol_data)
+}
+
+pub(crate) fn get_data(tag: u32) -> Vec<u8> {
+    let [.., high, low] = tag.to_be_bytes();
+    vec![0x80, 0xCA, high, low, 0]
+}
+
+/// What a terminal sends for the lists that it meets.
 #[derive(Debug, Clone, Copy, Arbitrary)]
-pub(crate) struct Purchase {
+pub(crate) struct Values {
     pub(crate) amount: u64,
     pub(crate) other_amount: u32,
     pub(crate) currency: u16,
     pub(crate) country: u16,
     pub(crate) kind: u8,
     pub(crate) merchant_category: u16,
+    /// 9F1D, and in the last byte 9F7E.
     pub(crate) risk: [u8; 4],
     pub(crate) unpredictable_number: [u8; 4],
     /// Of everything else.
     pub(crate) filler: u8,
 }
 
-impl Purchase {
+impl Values {
     /// The data for a list: each object at its own length, numbers cut or padded on the left, bytes on
     /// the right.
     pub(crate) fn fill(&self, list: &List) -> Vec<u8> {
@@ -71,6 +87,8 @@ impl Purchase {
             0x9A => digits(260_131, length),
             0x9C => vec![self.kind; length],
             0x9F1D => padded(&self.risk, length),
+            0x9F6A => digits(u32::from_be_bytes(self.unpredictable_number).into(), length),
+            0x9F7E => padded(&self.risk[3..], length),
             0x9F37 => padded(&self.unpredictable_number, length),
             _ => vec![self.filler; length],
         }

@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::ber;
 
+/// Names of applications and directories.
+const NAMES: [&[u8]; 4] = [b"2PAY.SYS.DDF01", b"1PAY.SYS.DDF01", b"2PAY.SYS.DDF0", b"\xA0\0\0\0\x04\x10\x10"];
+
 /// One change at one place.
 #[derive(Debug, Arbitrary)]
 pub(crate) struct Edit {
@@ -42,10 +45,23 @@ enum Change {
 #[derive(Debug, Arbitrary)]
 enum ByteChange {
     Set(Vec<u8>),
-    Flip { at: u8, bits: u8 },
-    Insert { at: u8, bytes: Vec<u8> },
-    Cut { at: u8, length: u8 },
-    Repeat { times: u8 },
+    Flip {
+        at: u8,
+        bits: u8,
+    },
+    Insert {
+        at: u8,
+        bytes: Vec<u8>,
+    },
+    Cut {
+        at: u8,
+        length: u8,
+    },
+    Repeat {
+        times: u8,
+    },
+    /// Bytes with a meaning of their own.
+    Name(u8),
 }
 
 #[derive(Debug, Arbitrary)]
@@ -158,6 +174,7 @@ impl ByteChange {
                 bytes.drain(at..end);
             }
             Self::Repeat { times } => *bytes = bytes.repeat(usize::from(*times % 8)),
+            Self::Name(which) => *bytes = NAMES[usize::from(*which) % NAMES.len()].to_vec(),
             Self::Flip { .. } | Self::Cut { .. } => {}
         }
     }

@@ -17,13 +17,27 @@ pub(crate) struct Facts {
 pub(crate) struct ApplicationFacts {
     pub(crate) aid: Vec<u8>,
     pub(crate) pdol: List,
-    pub(crate) cdol1: List,
+    /// In EMV mode.
+    pub(crate) cdol1: Option<List>,
+    pub(crate) mag_stripe: Option<MagStripeFacts>,
+    /// Minimum, maximum and transmission time.
+    pub(crate) relay_times: Option<[u8; 6]>,
+    /// By tag: the whole objects that GET DATA finds.
+    pub(crate) data_objects: BTreeMap<u32, Vec<u8>>,
     /// By file and number.
     pub(crate) records: BTreeMap<(u8, u8), Vec<u8>>,
     pub(crate) aip: Vec<u8>,
     pub(crate) afl: Vec<u8>,
     pub(crate) iad: IadTemplate,
     pub(crate) icc_key: Option<IccKeyParts>,
+}
+
+/// What a terminal without EMV mode needs.
+#[derive(Debug)]
+pub(crate) struct MagStripeFacts {
+    pub(crate) udol: List,
+    pub(crate) track_1: Option<Vec<u8>>,
+    pub(crate) track_2: Vec<u8>,
 }
 
 /// A data object list: tags and lengths (EMV Book 3, 5.4).
@@ -47,15 +61,25 @@ impl Facts {
 impl ApplicationFacts {
     fn of(application: &Application) -> Self {
         let records = application.records.iter().map(|record| ((record.sfi, record.number), record.bytes.clone()));
-        let cdol1 = application.records.iter().find_map(|record| {
-            let (objects, _) = ber::primitives(&record.bytes).expect("a record that compiles is TLV");
-            objects.into_iter().find(|object| object.tag == 0x8C).map(|object| object.value)
+        let find = |tag| find(application, tag);
+        let has_emv_mode = application.aip.get(1).is_some_and(|second| second & 0x80 != 0);
+        let cdol1 = has_emv_mode.then(|| find(0x8C).expect("a card with EMV mode has a CDOL1"));
+        let mag_stripe = find(0x9F6B).map(|track_2| MagStripeFacts {
+            udol: List::read(find(0x9F69).unwrap_or(&[0x9F, 0x6A, 4])).expect("a UDOL that compiles is a list"),
+            track_1: find(0x56).map(<[u8]>::to_vec),
+            track_2: track_2.to_vec(),
         });
-        let cdol1 = cdol1.expect("a card that compiles has a CDOL1");
+        let objects = ber::list(&application.data_objects).expect("data objects that compile are TLV");
         Self {
             aid: application.aid.clone(),
             pdol: List::read(&application.pdol).expect("a PDOL that compiles is a list"),
-            cdol1: List::read(cdol1).expect("a CDOL1 that compiles is a list"),
+            cdol1: cdol1.map(|list| List::read(list).expect("a CDOL1 that compiles is a list")),
+            mag_stripe,
+            relay_times: application.relay_resistance.map(|times| {
+                let times = [times.min_time, times.max_time, times.transmission_time].map(u16::to_be_bytes);
+                times.as_flattened().try_into().expect("three times two bytes")
+            }),
+            data_objects: objects.into_iter().map(|object| (object.tag, object.bytes.to_vec())).collect(),
             records: records.collect(),
             aip: application.aip.clone(),
             afl: application.afl.clone(),
@@ -63,6 +87,14 @@ impl ApplicationFacts {
             icc_key: application.icc_key.clone(),
         }
     }
+}
+
+/// The value of the first object of that tag in the records.
+fn find(application: &Application, tag: u32) -> Option<&[u8]> {
+    application.records.iter().find_map(|record| {
+        let (objects, _) = ber::primitives(&record.bytes).expect("a record that compiles is TLV");
+        objects.into_iter().find(|object| object.tag == tag).map(|object| object.value)
+    })
 }
 
 impl List {
@@ -93,11 +125,6 @@ impl List {
         let start = before.map(|(_, length)| length).sum();
         let (_, length) = self.entries.iter().find(|(listed, _)| *listed == tag)?;
         data.get(start..start + length)
-    }
-
-    /// The value of `tag` as a decimal number; `None` if it is not there or not decimal.
-    pub(crate) fn number(&self, tag: u32, data: &[u8]) -> Option<u64> {
-        decimal(self.value(tag, data)?)
     }
 }
 

@@ -23,6 +23,7 @@ mod key_set;
 mod model;
 mod phone;
 mod profile;
+mod purchase;
 mod request;
 mod script;
 mod service;

@@ -1,27 +1,30 @@
 //! A card profile from the service, damaged in any way: it is refused, or the card that it makes passes
 //! a whole tap, and every tap, by the table of states.
 
+use std::collections::BTreeMap;
+
 use arbitrary::{Arbitrary, Unstructured};
 use nfcwallet_core::card::Card;
 use nfcwallet_core::card::profile::Profile;
 use serde_json::Value;
 
 use crate::cards::{self, TestCard};
-use crate::command::{self, Purchase};
+use crate::command::{self, Values};
 use crate::conversation::Conversation;
 use crate::edit::{self, Edit};
-use crate::script::Plan;
+use crate::script::{Outcome, Plan};
+use crate::service::NOW_MS;
 
 /// A profile of the issuer, and what was done to it.
 #[derive(Debug, Arbitrary)]
 struct Damaged {
     shape: u8,
     plan: Plan,
-    purchase: Purchase,
+    values: Values,
     edits: Vec<Edit>,
 }
 
-const PURCHASE: Purchase = Purchase {
+const VALUES: Values = Values {
     amount: 1_405,
     other_amount: 0,
     currency: 978,
@@ -38,7 +41,7 @@ const PURCHASE: Purchase = Purchase {
 pub(crate) fn run(input: &[u8]) {
     if input.first() == Some(&b'{') {
         if let Ok(profile) = serde_json::from_slice(input) {
-            judge(&profile, Plan::default(), &PURCHASE);
+            judge(&profile, Plan::default(), &VALUES);
         }
         return;
     }
@@ -46,12 +49,12 @@ pub(crate) fn run(input: &[u8]) {
     let mut document = serde_json::to_value(cards::profile(damaged.shape)).unwrap();
     edit::apply(&mut document, &damaged.edits);
     if let Ok(profile) = serde_json::from_value(document) {
-        judge(&profile, damaged.plan, &damaged.purchase);
+        judge(&profile, damaged.plan, &damaged.values);
     }
 }
 
 /// Compiles a profile if it can be, and taps each of its applications.
-fn judge(profile: &Profile, plan: Plan, purchase: &Purchase) {
+fn judge(profile: &Profile, plan: Plan, values: &Values) {
     assert!(!format!("{profile:?}").is_empty());
     let card = match Card::compile(profile) {
         Ok(card) => card,
@@ -61,10 +64,12 @@ fn judge(profile: &Profile, plan: Plan, purchase: &Purchase) {
         }
     };
     assert_eq!(card.last_four(), profile.last_four);
+    // A profile that arrives is judged more strictly; no answer is too strict, but there is one.
+    drop(Card::admit(profile, NOW_MS));
     survives_storage(profile);
     let card = TestCard::new(card, profile);
     for application in 0..profile.applications.len() {
-        tap(card.clone(), application, plan, purchase);
+        tap(card.clone(), application, plan, values);
     }
 }
 
@@ -75,23 +80,55 @@ fn survives_storage(profile: &Profile) {
     assert_eq!(read, *profile);
 }
 
-fn tap(card: TestCard, application: usize, plan: Plan, purchase: &Purchase) {
+fn tap(card: TestCard, application: usize, plan: Plan, values: &Values) {
     let mut talk = Conversation::new(card, vec![plan], (7, 3));
-    if talk.send(&command::select(command::PPSE, false)) != 0x9000 {
+    if begin(&mut talk, application, values) != Begun::Yes {
         return;
     }
-    let aid = talk.applications()[application].aid.clone();
-    // An AID may be what the contact directory is called; then it cannot be selected by it.
-    if talk.send(&command::select(&aid, false)) != 0x9000 {
-        return;
+    let (places, tags) = (keys(&talk.application().records), keys(&talk.application().data_objects));
+    if talk.application().relay_times.is_some() {
+        assert_eq!(talk.send(&command::relay(&values.unpredictable_number)), 0x9000);
     }
-    let options = command::processing_options(&purchase.fill(&talk.application().pdol));
-    assert_eq!(talk.send(&options), 0x9000);
-    let places: Vec<_> = talk.application().records.keys().copied().collect();
     for place in places {
         assert_eq!(talk.send(&command::read_record(place)), 0x9000);
     }
-    let generate = command::generate_ac(0x90, &purchase.fill(&talk.application().cdol1));
-    assert_eq!(talk.send(&generate), 0x9000);
-    assert_eq!(talk.send(&generate), 0x6985);
+    for tag in tags {
+        assert_eq!(talk.send(&command::get_data(tag)), 0x9000);
+    }
+    if let Some(list) = &talk.application().cdol1 {
+        let generate = command::generate_ac(0x90, &values.fill(list));
+        assert_eq!(talk.send(&generate), 0x9000);
+        assert_eq!(talk.send(&generate), 0x6985);
+        talk.field_lost();
+        begin(&mut talk, application, values);
+    }
+    if let Some(mode) = &talk.application().mag_stripe {
+        let checksum = command::checksum(&values.fill(&mode.udol));
+        let key_is_missing = plan.outcome == Outcome::Approve && plan.without_cvc3_key;
+        assert_eq!(talk.send(&checksum), if key_is_missing { 0x6F00 } else { 0x9000 });
+        assert_eq!(talk.send(&checksum), 0x6985);
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Begun {
+    Yes,
+    /// The wallet did not want to.
+    No,
+}
+
+/// Up to GET PROCESSING OPTIONS. Every application of a card can be selected by its name.
+fn begin(talk: &mut Conversation, application: usize, values: &Values) -> Begun {
+    if talk.send(&command::select(command::PPSE, false)) != 0x9000 {
+        return Begun::No;
+    }
+    let aid = talk.applications()[application].aid.clone();
+    assert_eq!(talk.send(&command::select(&aid, false)), 0x9000);
+    let options = command::processing_options(&values.fill(&talk.application().pdol));
+    assert_eq!(talk.send(&options), 0x9000);
+    Begun::Yes
+}
+
+fn keys<K: Copy, V>(map: &BTreeMap<K, V>) -> Vec<K> {
+    map.keys().copied().collect()
 }

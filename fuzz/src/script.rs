@@ -14,6 +14,9 @@ pub(crate) struct Plan {
     pub(crate) pre_check: PreCheck,
     pub(crate) outcome: Outcome,
     pub(crate) atc: u16,
+    pub(crate) cdcvm_done: bool,
+    /// The credential is good for EMV mode only.
+    pub(crate) without_cvc3_key: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Arbitrary)]
@@ -67,11 +70,6 @@ impl Script {
         self.plans[self.taps.saturating_sub(1) % self.plans.len()]
     }
 
-    /// How many taps began.
-    pub(crate) fn taps(&self) -> usize {
-        self.taps
-    }
-
     /// Each tap has its own. Its halves differ, and each is of equal bytes: the generator of
     /// `fill_random` cannot draw it.
     pub(crate) fn session_key(&self) -> Secret<16> {
@@ -79,6 +77,13 @@ impl Script {
         let mut key = [number; 16];
         key[8..].fill(!number);
         Secret::new(key)
+    }
+
+    /// Each tap has its own, if it has one.
+    pub(crate) fn cvc3_key(&self) -> Option<Secret<16>> {
+        let number = self.taps.to_le_bytes()[0];
+        (!self.plan().without_cvc3_key)
+            .then(|| Secret::new(std::array::from_fn(|at| if at < 8 { number } else { 0x3C })))
     }
 
     /// Each tap has its own.
@@ -97,11 +102,11 @@ impl TapHooks for Script {
 
     fn decide(&mut self, request: &CryptogramRequest) -> CryptogramDecision {
         self.events.push(Event::Decided(Box::new(request.clone())));
-        let Plan { outcome, atc, .. } = self.plan();
+        let Plan { outcome, atc, cdcvm_done, .. } = self.plan();
         match outcome {
             Outcome::Approve => CryptogramDecision::Approve {
-                credential: BurntCredential { atc, session_key: self.session_key(), cvc3_key: None },
-                cdcvm_done: false,
+                credential: BurntCredential { atc, session_key: self.session_key(), cvc3_key: self.cvc3_key() },
+                cdcvm_done,
                 reference: self.reference(),
             },
             Outcome::Decline | Outcome::SeePhone => {

@@ -4,7 +4,7 @@
 use arbitrary::{Arbitrary, Unstructured};
 
 use crate::cards;
-use crate::command::{self, Purchase};
+use crate::command::{self, Values};
 use crate::conversation::Conversation;
 use crate::script::Plan;
 
@@ -21,10 +21,10 @@ struct Sequence {
 
 #[derive(Debug, Arbitrary)]
 enum Step {
-    /// The whole tap up to its GENERATE AC.
+    /// The whole tap up to the command that ends it.
     UpTo {
         application: u8,
-        purchase: Purchase,
+        values: Values,
     },
     Directory {
         next: bool,
@@ -41,7 +41,7 @@ enum Step {
         next: bool,
     },
     Options {
-        purchase: Purchase,
+        values: Values,
         fault: Fault,
     },
     Record {
@@ -54,13 +54,11 @@ enum Step {
     },
     GenerateAc {
         p1: u8,
-        purchase: Purchase,
+        values: Values,
         fault: Fault,
     },
     Checksum {
-        p1: u8,
-        p2: u8,
-        data: Vec<u8>,
+        values: Values,
         fault: Fault,
     },
     Relay {
@@ -68,8 +66,11 @@ enum Step {
         fault: Fault,
     },
     DataObject {
-        tag: [u8; 2],
+        index: u8,
         fault: Fault,
+    },
+    AnyDataObject {
+        tag: u16,
     },
     /// The last command once more.
     Repeat,
@@ -107,7 +108,7 @@ pub(crate) fn run(input: &[u8]) {
     for step in sequence.steps.iter().take(MOST_STEPS) {
         match step {
             Step::FieldLost => talk.field_lost(),
-            Step::UpTo { application, purchase } => up_to_generate_ac(&mut talk, *application, purchase),
+            Step::UpTo { application, values } => up_to_the_last(&mut talk, *application, values),
             Step::Repeat => drop(talk.send(&last)),
             step => {
                 last = step.command(&talk);
@@ -117,12 +118,12 @@ pub(crate) fn run(input: &[u8]) {
     }
 }
 
-fn up_to_generate_ac(talk: &mut Conversation, application: u8, purchase: &Purchase) {
+fn up_to_the_last(talk: &mut Conversation, application: u8, values: &Values) {
     talk.send(&command::select(command::PPSE, false));
     let index = usize::from(application) % talk.applications().len();
     let name = talk.applications()[index].aid.clone();
     talk.send(&command::select(&name, false));
-    let pdol_data = purchase.fill(&talk.application().pdol);
+    let pdol_data = values.fill(&talk.application().pdol);
     talk.send(&command::processing_options(&pdol_data));
 }
 
@@ -138,20 +139,27 @@ impl Step {
                 fault.on(command::select(name, *next))
             }
             Self::Name { name, next } => command::select(name, *next),
-            Self::Options { purchase, fault } => {
-                fault.on(command::processing_options(&purchase.fill(&application.pdol)))
-            }
+            Self::Options { values, fault } => fault.on(command::processing_options(&values.fill(&application.pdol))),
             Self::Record { index, fault } => {
                 let places: Vec<_> = application.records.keys().copied().collect();
                 fault.on(command::read_record(places[usize::from(*index) % places.len()]))
             }
             Self::AnyRecord { number, p2 } => vec![0x00, 0xB2, *number, *p2, 0],
-            Self::GenerateAc { p1, purchase, fault } => {
-                fault.on(command::generate_ac(*p1, &purchase.fill(&application.cdol1)))
+            Self::GenerateAc { p1, values, fault } => {
+                let data = application.cdol1.as_ref().map(|list| values.fill(list));
+                fault.on(command::generate_ac(*p1, &data.unwrap_or_default()))
             }
-            Self::Checksum { p1, p2, data, fault } => fault.on(command::command([0x80, 0x2A, *p1, *p2], data)),
-            Self::Relay { entropy, fault } => fault.on(command::command([0x80, 0xEA, 0, 0], entropy)),
-            Self::DataObject { tag: [high, low], fault } => fault.on(vec![0x80, 0xCA, *high, *low, 0]),
+            Self::Checksum { values, fault } => {
+                let data = application.mag_stripe.as_ref().map(|mode| values.fill(&mode.udol));
+                fault.on(command::checksum(&data.unwrap_or_default()))
+            }
+            Self::Relay { entropy, fault } => fault.on(command::relay(entropy)),
+            Self::DataObject { index, fault } => {
+                let tags: Vec<_> = application.data_objects.keys().copied().collect();
+                let tag = tags.get(usize::from(*index) % tags.len().max(1)).copied();
+                fault.on(command::get_data(tag.unwrap_or(0x9F36)))
+            }
+            Self::AnyDataObject { tag } => command::get_data((*tag).into()),
             Self::Bytes(bytes) => bytes.clone(),
             Self::UpTo { .. } | Self::Repeat | Self::FieldLost => Vec::new(),
         }

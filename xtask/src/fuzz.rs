@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
+use crate::debian;
 use crate::process::Cmd;
-use crate::report::Outcome;
+use crate::report::{Outcome, Unavailable};
 
 /// Binaries of the package `nfcwallet-fuzz`.
 const TARGETS: [&str; 8] = ["profile", "tap", "envelope", "key_set", "request", "apdu", "dol", "tlv"];
@@ -83,9 +84,7 @@ pub(crate) fn step(root: &Path) -> Result<Outcome> {
 }
 
 fn fuzz(root: &Path, targets: &[&str], seconds: u32) -> Result<Outcome> {
-    if let Some(why) = missing(root) {
-        return Ok(Outcome::NotRun(why));
-    }
+    prepare(root)?;
     let binaries = build(root)?;
     let waiting: Mutex<VecDeque<&str>> = Mutex::new(targets.iter().copied().collect());
     let runs = Mutex::new(Vec::new());
@@ -128,26 +127,13 @@ fn judge(mut runs: Vec<Run>) -> Result<Outcome> {
     })
 }
 
-/// What this machine lacks; on Debian the compiler is installed.
-fn missing(root: &Path) -> Option<String> {
+/// libFuzzer is C++, and the sanitizer's runtime comes with the compiler for Linux only.
+fn prepare(root: &Path) -> Result<()> {
     if !cfg!(all(target_os = "linux", target_env = "gnu")) {
-        return Some("the sanitizer's runtime comes with the compiler for Linux with glibc only".to_owned());
+        bail!(Unavailable("the sanitizer's runtime comes with the compiler for Linux with glibc only".to_owned()));
     }
     let has_compiler = || Cmd::new("c++", "--version").read(root).is_ok();
-    if has_compiler() {
-        return None;
-    }
-    let is_root = Cmd::new("id", "-u").read(root).is_ok_and(|user| user.trim() == "0");
-    if is_root && Path::new("/etc/debian_version").exists() {
-        println!("there is no C++ compiler: installing g++");
-        let install = Cmd::new("apt-get", "install --yes --no-upgrade --no-install-recommends g++")
-            .env("DEBIAN_FRONTEND", "noninteractive");
-        let updated = Cmd::new("apt-get", "update --quiet").run(root).unwrap_or(false);
-        if updated && install.run(root).unwrap_or(false) && has_compiler() {
-            return None;
-        }
-    }
-    Some("libFuzzer needs a C++ compiler (Debian: apt-get install g++)".to_owned())
+    debian::install(root, &["g++"], "a C++ compiler, for libFuzzer,", has_compiler)
 }
 
 /// Builds all targets; answers the folder of the binaries.
