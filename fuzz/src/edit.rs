@@ -62,6 +62,11 @@ enum ByteChange {
     },
     /// Bytes with a meaning of their own.
     Name(u8),
+    /// Perhaps more than an answer holds.
+    Fill {
+        length: u8,
+        byte: u8,
+    },
 }
 
 #[derive(Debug, Arbitrary)]
@@ -174,6 +179,7 @@ impl ByteChange {
                 bytes.drain(at..end);
             }
             Self::Repeat { times } => *bytes = bytes.repeat(usize::from(*times % 8)),
+            Self::Fill { length, byte } => *bytes = vec![*byte; usize::from(*length)],
             Self::Name(which) => *bytes = NAMES[usize::from(*which) % NAMES.len()].to_vec(),
             Self::Flip { .. } | Self::Cut { .. } => {}
         }
