@@ -1,7 +1,6 @@
 //! What every room works with: the host, the store, the service, the configuration, the events.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::config::Configuration;
 use crate::host::{EventQueue, HostCalls, MonitorEvent};
@@ -64,14 +63,12 @@ impl Context {
         self.ask(user, operation, RequestId::random(self.calls.entropy())).await
     }
 
-    /// For how long the service has said nothing to `user`, by its own clock; `None` if it never did, or
-    /// if the clock shows less than it did then.
-    pub(crate) fn service_silence(&self, user: UserKey) -> Option<Duration> {
-        let heard = self.contact.of(user, &self.store);
-        let silence_ms = self.service.service_now_ms().checked_sub(heard.at_ms?)?;
-        // The wall clock of a new process is only about right.
-        let silence_ms = if silence_ms < -CLOCK_TOLERANCE_MS { None } else { Some(silence_ms.max(0)) };
-        silence_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis)
+    /// Has the service said nothing to `user` for so long that a suspension may be unknown here? Also if
+    /// it never did, or if the clock shows less than it did then.
+    pub(crate) fn is_service_silent(&self, user: UserKey) -> bool {
+        let heard_ms = self.contact.of(user, &self.store).at_ms;
+        let silence_ms = heard_ms.and_then(|heard_ms| self.service.service_now_ms().checked_sub(heard_ms));
+        silence_ms.is_none_or(|silence_ms| !(-CLOCK_TOLERANCE_MS..=SERVICE_SILENCE_MS).contains(&silence_ms))
     }
 
     fn note_contact(&self, user: UserKey) {
@@ -113,7 +110,10 @@ struct Heard {
 /// A later contact within this is not worth a write.
 const STORE_FROM_MS: i64 = 3_600_000;
 
-/// A wall clock may be off by this much.
+/// A day.
+const SERVICE_SILENCE_MS: i64 = 86_400_000;
+
+/// The wall clock of a new process is only about right.
 const CLOCK_TOLERANCE_MS: i64 = 300_000;
 
 impl ServiceContact {

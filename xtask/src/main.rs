@@ -11,6 +11,7 @@ mod deny;
 mod dependencies;
 mod docs;
 mod fuzz;
+mod pcsc;
 mod process;
 mod pyemv;
 mod python;

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{checks, deny, dependencies, docs, fuzz, pyemv};
+use crate::{checks, deny, dependencies, docs, fuzz, pcsc, pyemv};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -33,6 +33,8 @@ pub(crate) enum Step {
     Tests,
     /// cryptograms of our card, computed anew by the Python package pyemv
     Pyemv,
+    /// the wallet in a PC/SC reader, read by pyscard and opensc-tool
+    Pcsc,
     /// the API documentation, without a warning
     Rustdoc,
     /// the sandbox's demo, manual activation
@@ -76,6 +78,7 @@ impl Step {
             | Self::Deny
             | Self::Advisories
             | Self::Pyemv
+            | Self::Pcsc
             | Self::Fuzz => return None,
         };
         Some(command)
@@ -91,6 +94,7 @@ impl Step {
             Self::Advisories => deny::advisories(root),
             Self::Fuzz => fuzz::step(root),
             Self::Pyemv => pyemv::check(root),
+            Self::Pcsc => pcsc::check(root),
             Self::Fmt | Self::Clippy | Self::Rustdoc | Self::Tests | Self::Demo | Self::DemoSilent => {
                 let command = self.command().context("this step is a command")?;
                 match self {

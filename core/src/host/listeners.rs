@@ -32,8 +32,9 @@ pub enum PermitDecision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RiskControl {
     /// False if the service has not answered this user for more than 24 h, so that a suspension or
-    /// deletion may be unknown to the phone; also if the clock no longer says how long it was. An app
-    /// may ask for the user (`NeedAuth`), decline, or go on.
+    /// deletion may be unknown to the phone; also if the clock no longer says how long it was. After
+    /// such a tap the wallet asks the service by itself. An app may ask for the user (`NeedAuth`),
+    /// decline, or go on.
     pub proceed: bool,
 }
 

@@ -38,9 +38,6 @@ struct DeviceQuestion {
 /// it meanwhile.
 const DEVICE_STATE_AGE: Duration = Duration::from_secs(1);
 
-/// The service tells a wallet of suspensions once a day at least.
-const SERVICE_SILENCE: Duration = Duration::from_secs(24 * 3_600);
-
 /// What happened in one APDU and is queued for the listeners once its answer is made.
 #[derive(Debug)]
 pub(crate) enum Happened {
@@ -139,14 +136,14 @@ impl Hooks<'_> {
         let other_user = self.tap.is_some();
         self.lose_link();
         let id = if other_user { self.taps.next_id() } else { id };
-        let silence = self.context.service_silence(user);
+        self.between = Some(id);
         *self.tap = Some(Tap {
             id,
             user,
             card: Arc::clone(&card),
             ticket: Some(self.context.store.start_arming(user)),
             device: Some(self.ask_device()),
-            risk: RiskControl { proceed: silence.is_some_and(|silence| silence <= SERVICE_SILENCE) },
+            risk: RiskControl { proceed: !self.context.is_service_silent(user) },
             last_apdu: self.context.calls.clock().monotonic(),
         });
         *self.refused = None;
@@ -197,8 +194,9 @@ impl Hooks<'_> {
     /// Runs the rules, then burns: the credential exists only once its burn is durable. Between the
     /// burn and the answer nothing of the host is called.
     fn approve(&self, tap: &mut Tap, request: &CryptogramRequest) -> Result<Approval, TapFailure> {
-        let asked = self.context.calls.clock().monotonic().checked_sub(DEVICE_STATE_AGE);
-        let question = tap.device.take().filter(|question| asked.is_none_or(|asked| asked <= question.asked_at));
+        let now = self.context.calls.clock().monotonic();
+        let is_fresh = |question: &DeviceQuestion| now.saturating_sub(question.asked_at) <= DEVICE_STATE_AGE;
+        let question = tap.device.take().filter(is_fresh);
         let pending = question.unwrap_or_else(|| self.ask_device()).pending;
         let device = pending.wait().map_err(HostError::from).and_then(|answer| answer);
         let rules = Rules {

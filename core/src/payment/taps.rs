@@ -16,6 +16,7 @@ use crate::activation::Activations;
 use crate::card::{Card, CardApplication};
 use crate::context::Context;
 use crate::error::WalletError;
+use crate::secret::scrub_stack;
 use crate::storage::UserKey;
 use crate::token::{Facts, TokenStatus, gather};
 
@@ -146,6 +147,10 @@ impl Taps {
         };
         let before = field.tap.as_ref().map(|tap| tap.id);
         let (answer, happened) = self.answer(context, &mut field, apdu);
+        if !happened.is_empty() {
+            // A credential's key may have been at work.
+            scrub_stack();
+        }
 
         let mut slot = self.lock();
         let lost = if std::mem::take(&mut slot.end_requested) { self.lose(context, &mut field) } else { Vec::new() };
@@ -331,7 +336,12 @@ impl Taps {
         if let Some(cached) = cached_here.as_ref().filter(|cached| cached.changes == changes) {
             return Ok(Arc::clone(&cached.card));
         }
-        let sealed = context.store.read(|tx| tx.sealed_profile(user))?.ok_or(WalletError::NoToken)?;
+        // A user who has just gone leaves no card behind: `forget_card` waits for this lock.
+        let stored = context.store.read(|tx| match tx.connected_key()? {
+            Some(connected) if connected == user => tx.sealed_profile(user),
+            _ => Ok(None),
+        });
+        let sealed = stored?.ok_or(WalletError::NoToken)?;
         if let Some(cached) = cached_here.as_mut().filter(|cached| cached.sealed == sealed) {
             cached.changes = changes;
             return Ok(Arc::clone(&cached.card));

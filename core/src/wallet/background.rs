@@ -53,7 +53,8 @@ impl Inner {
         }));
     }
 
-    /// After taps: history, rollback anchor and stock, off the taps' thread, by one task at a time.
+    /// After taps: history, rollback anchor and stock, off the taps' thread, by one task at a time. A
+    /// wallet in use asks the service for the token's state once a day at least.
     pub(super) fn clean_up(inner: &Arc<Self>, left: Leftovers) {
         let Some(mut worker) = inner.leftovers.add(left) else { return };
         let task = Arc::clone(inner);
@@ -63,6 +64,9 @@ impl Inner {
                 task.taps.clean_up(&task.context, left.rows);
                 if left.look_at_stock {
                     Self::look_at_stock(&task);
+                }
+                if task.context.user().is_ok_and(|user| task.context.is_service_silent(user.key)) {
+                    Self::catch_up_in_background(&task);
                 }
             }
         }));

@@ -327,8 +327,10 @@ impl Wallet {
                 return;
             }
             self.inner.taps.end(&self.inner.context);
-            self.inner.taps.forget_card();
             self.inner.context.store.close();
+            // After the store: what follows a tap may be compiling the card just now, and cannot do it
+            // again.
+            self.inner.taps.forget_card();
         });
     }
 

@@ -1,7 +1,7 @@
 //! The rules, one after the other as `docs/flows/decisions.md` lists them, and what demands presence.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
 use super::*;
@@ -157,14 +157,10 @@ const MENDED: [Step; 7] = [
     (4, |tap| tap.device.as_mut().unwrap().integrity = IntegrityVerdict::Safe),
     (5, |tap| tap.request.transaction.kind = TransactionKind::Purchase),
     (6, |tap| tap.window.close()),
-    (7, Tap::prove_it),
+    (7, |tap| tap.prove()),
 ];
 
 impl Tap {
-    fn prove_it(&mut self) {
-        self.prove();
-    }
-
     fn with_everything_wrong() -> Self {
         let mut tap = Self::new();
         tap.request.requested = CryptogramRequested::Aac;
@@ -191,7 +187,7 @@ fn the_first_rule_of_the_table_that_objects_decides() {
         assert_eq!(tap.asked(), [], "the app was asked in spite of rule {number}");
         mend(&mut tap);
     }
-    let (_end, hang) = channel::<()>() as (Sender<()>, Receiver<()>);
+    let (_end, hang) = channel();
     let failed = HostError::Failed { reason: "no".to_owned() };
     let answers = [
         (8, Answer::Say(Ok(PermitDecision::NeedAuth))),
@@ -235,9 +231,11 @@ fn the_app_is_told_of_the_proof_and_of_the_risk() {
     assert_eq!(tap.asked(), [(false, risk), (true, risk)]);
 }
 
+type Demand = (&'static str, fn(&mut Tap));
+
 #[test]
 fn each_demand_for_presence_stands_alone() {
-    let demands: [(&str, fn(&mut Tap)); 7] = [
+    let demands: [Demand; 7] = [
         ("the terminal", |tap| tap.request.terminal_demands_cdcvm = true),
         ("high value", |tap| tap.request.transaction.range = TransactionRange::HighValue),
         ("unknown value", |tap| tap.request.transaction.range = TransactionRange::Unknown),
