@@ -104,7 +104,7 @@ fn digits(mut number: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     for byte in bytes.iter_mut().rev() {
         let pair = (number % 100) as u8;
-        *byte = pair / 10 << 4 | pair % 10;
+        *byte = ((pair / 10) << 4) | (pair % 10);
         number /= 100;
     }
     bytes

@@ -193,7 +193,7 @@ impl ObjectChange {
         *bytes = match objects[..] {
             [template] if template.is_template() => {
                 let Some(inside) = ber::list(template.value) else { return };
-                encode(&tag_of(&template.bytes[..]), &self.among(&inside, which))
+                encode(&tag_of(template.bytes), &self.among(&inside, which))
             }
             _ => self.among(&objects, which),
         };
