@@ -83,7 +83,8 @@ serves one payment, of the same amount and currency.
 const SECOND: &str = "
 ### Second tap
 
-Within the 30 seconds. The terminal starts from the beginning, with a new number (9F37).
+Within the 30 seconds. The terminal starts from the beginning, with a new number (9F37). The answer is signed, and DF4B says that \
+CDCVM succeeded.
 ";
 const DECLINED: &str = "
 ## 3. A declined tap

@@ -20,10 +20,13 @@ pub mod authorisation;
 pub mod authority;
 pub mod keys;
 pub mod ledger;
+pub mod magstripe;
 mod pan;
-pub mod personalise;
+mod personalise;
 #[cfg(test)]
 pub(crate) mod published;
+pub mod shape;
+mod test_keys;
 pub(crate) mod tlv;
 pub mod verify;
 
@@ -43,9 +46,10 @@ pub use authorisation::{
 pub use authority::{Authority, CaPublicKey, IccKey, KeySizes};
 use ledger::Fresh;
 pub use ledger::{Ledger, LedgerEntry, TokenRecord, Violation, ViolationKind};
+pub use magstripe::TrackRequest;
 pub use pan::{Numbering, Pan, PanError};
 use personalise::Parts;
-pub use personalise::{CardShape, Month, Personalisation};
+pub use shape::{CardShape, Month, Personalisation};
 
 /// Key derivation index in tag 9F10.
 const KEY_INDEX: u8 = 1;
@@ -130,12 +134,33 @@ impl From<PanError> for IssuerError {
 
 /// The issuer. All methods may be called from any thread; none calls out under a lock.
 pub struct Issuer {
-    authority: Arc<Authority>,
+    authorities: Authorities,
     seed: Secret<32>,
     personalisation: Personalisation,
     numbering: Numbering,
     ledger: Ledger,
     standings: Arc<dyn TokenStandings>,
+}
+
+/// The authorities under which this issuer makes cards: its own, and two with keys of other lengths.
+struct Authorities {
+    own: Arc<Authority>,
+    short: Arc<Authority>,
+    long: Arc<Authority>,
+}
+
+impl Authorities {
+    fn under(own: Arc<Authority>) -> Result<Self, IssuerError> {
+        Ok(Self { own, short: Authority::short()?, long: Authority::long()? })
+    }
+
+    fn of(&self, shape: CardShape) -> &Authority {
+        match shape {
+            CardShape::ShortKeys => &self.short,
+            CardShape::LongKeys => &self.long,
+            _ => &self.own,
+        }
+    }
 }
 
 impl std::fmt::Debug for Issuer {
@@ -153,7 +178,7 @@ impl Issuer {
     pub fn new(config: IssuerConfig) -> Result<Self, IssuerError> {
         let (ledger, seed) = open_ledger(&config)?;
         let authority = Authority::from_seed(derived(&seed, &["authority"]), config.key_sizes)?;
-        Ok(Self::assemble(config, ledger, seed, Arc::new(authority)))
+        Self::assemble(config, ledger, seed, Arc::new(authority))
     }
 
     /// An issuer under a given authority; for tests that start many ([`Authority::shared`]).
@@ -162,12 +187,18 @@ impl Issuer {
     /// [`IssuerError`].
     pub fn under(authority: Arc<Authority>, config: IssuerConfig) -> Result<Self, IssuerError> {
         let (ledger, seed) = open_ledger(&config)?;
-        Ok(Self::assemble(config, ledger, seed, authority))
+        Self::assemble(config, ledger, seed, authority)
     }
 
-    fn assemble(config: IssuerConfig, ledger: Ledger, seed: Secret<32>, authority: Arc<Authority>) -> Self {
+    fn assemble(
+        config: IssuerConfig,
+        ledger: Ledger,
+        seed: Secret<32>,
+        authority: Arc<Authority>,
+    ) -> Result<Self, IssuerError> {
+        let authorities = Authorities::under(authority)?;
         let IssuerConfig { personalisation, numbering, .. } = config;
-        Self { authority, seed, personalisation, numbering, ledger, standings: Arc::new(AllActive) }
+        Ok(Self { authorities, seed, personalisation, numbering, ledger, standings: Arc::new(AllActive) })
     }
 
     /// The same issuer, asking `standings` at every authorisation.
@@ -176,10 +207,18 @@ impl Issuer {
         Self { standings, ..self }
     }
 
-    /// What a terminal must know to check this issuer's cards.
+    /// What a terminal must know to check the cards of [`CardShape::Phone`] and of the other shapes with
+    /// keys of that length.
     #[must_use]
     pub fn ca_public_key(&self) -> CaPublicKey {
-        self.authority.ca_public_key()
+        self.authorities.own.ca_public_key()
+    }
+
+    /// What a terminal must know to check this issuer's cards of all shapes.
+    #[must_use]
+    pub fn ca_public_keys(&self) -> Vec<CaPublicKey> {
+        let Authorities { own, short, long } = &self.authorities;
+        [own, short, long].map(|authority| authority.ca_public_key()).into()
     }
 
     /// Everything that reached the issuer.
@@ -207,10 +246,11 @@ impl Issuer {
         personalisation: &Personalisation,
     ) -> Result<Profile, IssuerError> {
         let token = self.token(token_reference, user)?;
+        self.ledger.set_mag_stripe(token_reference, personalisation.shape.has_mag_stripe())?;
         let bits = personalisation.shape.icc_bits();
         let key = IccKey::from_seed(derived(&self.seed, &["icc", &bits.to_string(), token_reference]), bits)?;
         Parts {
-            authority: &self.authority,
+            authority: self.authorities.of(personalisation.shape),
             key: &key,
             pan: &token.pan,
             sequence: self.numbering.sequence,
@@ -239,8 +279,13 @@ impl Issuer {
         let atcs: Vec<u16> = if count == 0 { Vec::new() } else { (first_atc..=end).collect() };
         self.ledger.add_credentials(token_reference, &atcs, expires_at_ms)?;
         let master = self.master_key(&token.pan);
-        let credential =
-            |atc| WireCredential { atc, session_key: keys::session_key(&master, atc), cvc3_key: None, expires_at_ms };
+        let cvc3_master = self.ledger.has_mag_stripe(token_reference)?.then(|| self.cvc3_master_key(&token.pan));
+        let credential = |atc| WireCredential {
+            atc,
+            session_key: keys::session_key(&master, atc),
+            cvc3_key: cvc3_master.as_ref().map(|master| keys::session_key(master, atc)),
+            expires_at_ms,
+        };
         Ok(atcs.into_iter().map(credential).collect())
     }
 
@@ -312,6 +357,10 @@ impl Issuer {
         if request.card_authentication == CardAuthentication::Failed {
             return Some(DeclineReason::CardAuthenticationFailed);
         }
+        self.standing_problem(token)
+    }
+
+    fn standing_problem(&self, token: &TokenRecord) -> Option<DeclineReason> {
         match self.standings.standing(&token.reference) {
             TokenStanding::Active => None,
             TokenStanding::Inactive => Some(DeclineReason::TokenInactive),
@@ -348,6 +397,18 @@ impl Issuer {
         let bytes = derived(&self.seed, &["master key"]);
         let (key, _) = bytes.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
         Secret::new(*key)
+    }
+
+    /// The master key of the keys for mag-stripe mode, likewise.
+    #[must_use]
+    pub fn issuer_cvc3_master_key(&self) -> Secret<16> {
+        let bytes = derived(&self.seed, &["cvc3 master key"]);
+        let (key, _) = bytes.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+        Secret::new(*key)
+    }
+
+    fn cvc3_master_key(&self, pan: &Pan) -> Secret<16> {
+        keys::icc_master_key(&self.issuer_cvc3_master_key(), pan, self.numbering.sequence)
     }
 
     fn master_key(&self, pan: &Pan) -> Secret<16> {

@@ -5,6 +5,7 @@
 
 mod flips;
 mod keys;
+mod modes;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,8 +49,8 @@ impl TapHooks for Wallet {
             (false, false) => self.stock.pop_front(),
         };
         match taken {
-            Some(WireCredential { atc, session_key, .. }) => CryptogramDecision::Approve {
-                credential: BurntCredential { atc, session_key, cvc3_key: None },
+            Some(WireCredential { atc, session_key, cvc3_key, .. }) => CryptogramDecision::Approve {
+                credential: BurntCredential { atc, session_key, cvc3_key },
                 cdcvm_done: self.authenticated,
                 reference: REFERENCE,
             },
@@ -86,7 +87,7 @@ impl Scene {
         change(&mut profile, &issuer.ledger().token("token").unwrap().unwrap().pan);
         // Through JSON, as it travels.
         let profile: Profile = serde_json::from_str(&serde_json::to_string(&profile).unwrap()).unwrap();
-        let card = Card::compile(&profile).unwrap_or_else(|error| panic!("{shape:?}: {error}"));
+        let card = Card::admit(&profile, NOW).unwrap_or_else(|error| panic!("{shape:?}: {error}"));
         let stock = issuer.credentials("token", 1, 3, NOW + 1).unwrap().into();
         let wallet =
             Wallet { card: Arc::new(card), stock, forgets_to_burn: false, authenticated: false, seen: Vec::new() };
@@ -105,7 +106,7 @@ impl Scene {
             change(command, &mut answer);
             Ok(answer)
         };
-        Terminal::new([self.issuer.ca_public_key()]).tap(&mut link, purchase)
+        Terminal::new(self.issuer.ca_public_keys()).tap(&mut link, purchase)
     }
 
     fn decision(&self, result: &TapResult) -> Decision {
@@ -120,9 +121,13 @@ fn purchase() -> Purchase {
     Purchase::new(1_234, 978, NOW, [0xCA, 0xFE, 0x00, 0x01])
 }
 
+fn shapes_with_emv_mode() -> impl Iterator<Item = CardShape> {
+    CardShape::ALL.into_iter().filter(|shape| shape.offers_emv_mode())
+}
+
 #[test]
 fn every_shape_of_card_pays() {
-    for shape in CardShape::ALL {
+    for shape in shapes_with_emv_mode() {
         let mut scene = Scene::new(shape);
         for atc in 1..=3 {
             let result = scene.tap(&purchase());
@@ -135,6 +140,36 @@ fn every_shape_of_card_pays() {
         assert_eq!(scene.issuer.ledger().violations().unwrap(), []);
         assert!(scene.issuer.ledger().entries().unwrap().iter().all(|entry| entry.verified));
     }
+}
+
+#[test]
+fn a_terminal_that_knows_the_beginning_of_a_name_finds_each_application() {
+    let mut scene = Scene::new(CardShape::ThreeApplications);
+    let mut select = |occurrence: u8| {
+        let command = [&[0x00, 0xA4, 0x04, occurrence, 5], &[0xA0, 0, 0, 0, 0x04][..], &[0]].concat();
+        scene.application.process(&command, &mut scene.wallet)
+    };
+    for (occurrence, aid) in [(0, "84 07 A0000000041010"), (2, "84 08 A000000004101001"), (2, "84 08 A000000004101002")]
+    {
+        let answer = hex::encode_upper(select(occurrence));
+        assert!(answer[4..].starts_with(&aid.replace(' ', "")), "{answer}");
+    }
+    assert_eq!(select(2), [0x6A, 0x82]);
+}
+
+#[test]
+fn a_name_in_another_script_and_objects_for_get_data_are_shown() {
+    let answers = |shape| {
+        let mut scene = Scene::new(shape);
+        let select = hex::decode("00A4040007A000000004101000").unwrap();
+        [select, vec![0x80, 0xCA, 0x9F, 0x70, 0], vec![0x80, 0xCA, 0x9F, 0x75, 0]]
+            .map(|command| hex::encode_upper(scene.application.process(&command, &mut scene.wallet)))
+    };
+    let [fci, none, _] = answers(CardShape::PreferredName);
+    assert!(fci.contains("9F1101059F1207BADEE8D5DBF1DA"), "{fci}");
+    assert_eq!(none, "6A88");
+    let [_, first, second] = answers(CardShape::DataObjects);
+    assert_eq!((first.as_str(), second.as_str()), ("9F7004746573749000", "9F750201029000"));
 }
 
 #[test]
@@ -203,7 +238,7 @@ fn a_wrong_session_key_is_declined_by_the_issuer_alone() {
 #[test]
 fn a_link_lost_before_the_cryptogram_spends_nothing() {
     let mut scene = Scene::new(CardShape::Phone);
-    let terminal = Terminal::new([scene.issuer.ca_public_key()]);
+    let terminal = Terminal::new(scene.issuer.ca_public_keys());
     for last in 0..6 {
         scene.application.reset();
         let mut left = last;
