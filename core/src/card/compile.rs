@@ -7,15 +7,17 @@ use std::sync::Arc;
 
 use super::apdu::StatusWord;
 use super::cryptogram::{CVN, IAD_LEN, IadParts};
+use super::data_objects::DataObjects;
 use super::dol::Dol;
 use super::icc_key::IccKey;
-use super::profile::{Application, IadTemplate, IccKeyParts, Profile, Rules};
+use super::magstripe::MagStripe;
+use super::profile::{Application, IadTemplate, IccKeyParts, Profile, RelayResistance, Rules};
 use super::profile_error::ProfileError;
 use super::records::{Objects, Records};
 use super::request;
 use super::terminal::numeric;
 use super::tlv::{self, Tag, Tlv};
-use super::{Card, PPSE, sdad, tags};
+use super::{Card, PPSE, relay, sdad, tags};
 
 /// All answers fit a short response without GET RESPONSE.
 const MAX_ANSWER: usize = 254;
@@ -28,8 +30,12 @@ pub(super) struct CardApp {
     /// Answer to GET PROCESSING OPTIONS, with its status word.
     pub(super) processing_options: Vec<u8>,
     pub(super) pdol: Dol,
-    pub(super) cdol1: Dol,
+    /// None where the AIP does not offer EMV mode.
+    pub(super) cdol1: Option<Dol>,
+    pub(super) mag_stripe: Option<MagStripe>,
+    pub(super) relay_resistance: Option<RelayResistance>,
     pub(super) records: Records,
+    pub(super) data_objects: DataObjects,
     pub(super) aip: [u8; 2],
     pub(super) iad: IadParts,
     pub(super) icc_key: Option<IccKey>,
@@ -68,11 +74,21 @@ impl CardApp {
         request::check_pdol(&pdol)?;
         let objects = Objects::read(&application.records)?;
         let records = Records::compile(&application.afl, &application.records)?;
-        let cdol1 = Dol::parse(objects.require(tags::CDOL1)?).map_err(|error| ProfileError::tag(tags::CDOL1, error))?;
-        request::check_cdol1(&cdol1)?;
+        let mag_stripe = MagStripe::compile(&objects, &pdol)?;
+        let cdol1 = match (offers_emv_mode(aip), &mag_stripe) {
+            (true, _) => Some(check_emv_mode(&objects)?),
+            (false, Some(_)) => None,
+            (false, None) => {
+                return Err(ProfileError::tag(
+                    tags::AIP,
+                    "does not offer EMV mode, and no record holds mag-stripe data",
+                ));
+            }
+        };
         check_objects(&objects, rules)?;
+        relay::check(application.relay_resistance.as_ref())?;
         let icc_key = match &application.icc_key {
-            Some(parts) => Some(check_icc_key(parts, &objects)?),
+            Some(parts) => Some(check_icc_key(parts, &objects, application.relay_resistance.is_some())?),
             None => None,
         };
         Ok(Self {
@@ -81,7 +97,10 @@ impl CardApp {
             processing_options: processing_options(application)?,
             pdol,
             cdol1,
+            mag_stripe,
+            relay_resistance: application.relay_resistance,
             records,
+            data_objects: DataObjects::compile(&application.data_objects)?,
             aip,
             iad: check_iad(&application.iad)?,
             icc_key,
@@ -136,6 +155,7 @@ fn check_aip(application: &Application) -> Result<[u8; 2], ProfileError> {
     let &[first, second] = &application.aip[..] else {
         return fault("is not 2 bytes");
     };
+    let (emv_mode, relay) = (offers_emv_mode([first, second]), second & 0x01 != 0);
     let cda = first & 0x01 != 0;
     if first & 0x80 != 0 || second & !0x81 != 0 {
         return fault("has reserved bits set");
@@ -143,19 +163,27 @@ fn check_aip(application: &Application) -> Result<[u8; 2], ProfileError> {
     if first & 0x20 != 0 {
         return fault("offers DDA, which this library does not do");
     }
-    if second & 0x80 == 0 {
-        return fault("does not offer EMV mode, and this library has no other");
-    }
-    if second & 0x01 != 0 {
-        return fault("offers relay resistance, which this library does not do");
-    }
     if cda != application.icc_key.is_some() {
         return fault("offers CDA without an icc_key, or has an icc_key and does not offer CDA");
     }
-    if first & 0x02 != 0 && !cda {
+    if cda && !emv_mode {
+        return fault("offers CDA without EMV mode");
+    }
+    if relay != application.relay_resistance.is_some() {
+        return fault("offers relay resistance without relay_resistance, or has it and does not offer it");
+    }
+    if relay && !cda {
+        return fault("offers relay resistance without CDA, which signs it");
+    }
+    if first & 0x02 != 0 && emv_mode && !cda {
         return fault("offers on-device verification without CDA, which makes terminals decline");
     }
     Ok([first, second])
+}
+
+/// AIP byte 2: EMV mode; without it a terminal uses mag-stripe mode.
+fn offers_emv_mode([_, modes]: [u8; 2]) -> bool {
+    modes & 0x80 != 0
 }
 
 fn check_iad(template: &IadTemplate) -> Result<IadParts, ProfileError> {
@@ -169,11 +197,18 @@ fn check_iad(template: &IadTemplate) -> Result<IadParts, ProfileError> {
     Ok(IadParts { key_index: template.key_index, counters })
 }
 
-/// What every terminal wants to find (EMV Book 3, 7.2), and what must agree with the rules.
-fn check_objects(objects: &Objects<'_>, rules: &Rules) -> Result<(), ProfileError> {
+/// What every terminal in EMV mode wants to find (EMV Book 3, 7.2); answers the CDOL1.
+fn check_emv_mode(objects: &Objects<'_>) -> Result<Dol, ProfileError> {
+    let cdol1 = Dol::parse(objects.require(tags::CDOL1)?).map_err(|error| ProfileError::tag(tags::CDOL1, error))?;
+    request::check_cdol1(&cdol1)?;
     for tag in [tags::TRACK_2, tags::PAN, tags::EXPIRY] {
         objects.require(tag)?;
     }
+    Ok(cdol1)
+}
+
+/// What must agree with the rules, where it is there.
+fn check_objects(objects: &Objects<'_>, rules: &Rules) -> Result<(), ProfileError> {
     if let Some(country) = objects.find(tags::ISSUER_COUNTRY)
         && numeric(country) != Some(u64::from(rules.issuer_country))
     {
@@ -188,7 +223,7 @@ fn check_objects(objects: &Objects<'_>, rules: &Rules) -> Result<(), ProfileErro
 
 /// EMV Book 2, 6.1 and 6.4. Without the CA's key the chain itself cannot be followed, but a key that
 /// is not the certified one would show in its length, its exponent or the bytes left over.
-fn check_icc_key(parts: &IccKeyParts, objects: &Objects<'_>) -> Result<IccKey, ProfileError> {
+fn check_icc_key(parts: &IccKeyParts, objects: &Objects<'_>, relay: bool) -> Result<IccKey, ProfileError> {
     for tag in [tags::CA_INDEX, tags::ISSUER_CERTIFICATE, tags::ISSUER_EXPONENT] {
         objects.require(tag)?;
     }
@@ -197,7 +232,7 @@ fn check_icc_key(parts: &IccKeyParts, objects: &Objects<'_>) -> Result<IccKey, P
         return Err(ProfileError::tag(tags::ICC_EXPONENT, "is not the exponent of icc_key"));
     }
     let length = parts.modulus.len();
-    in_range("icc_key", length, sdad::MIN_MODULUS, largest_modulus())?;
+    in_range("icc_key", length, sdad::min_modulus(relay), largest_modulus())?;
     if length > certificate.len() {
         let reason = format!("is {} bytes, shorter than the icc_key of {length}", certificate.len());
         return Err(ProfileError::tag(tags::ICC_CERTIFICATE, reason));
@@ -214,9 +249,9 @@ fn check_icc_key(parts: &IccKeyParts, objects: &Objects<'_>) -> Result<IccKey, P
     IccKey::parse(parts).map_err(|error| ProfileError::new("icc_key", error))
 }
 
-/// 77 81 L { 9F27 01, 9F36 02, 9F4B 81 L .., 9F10 } must not exceed [`MAX_ANSWER`].
+/// 77 81 L { 9F27 01, 9F36 02, 9F4B 81 L .., 9F10, DF4B 03 } must not exceed [`MAX_ANSWER`].
 const fn largest_modulus() -> usize {
-    MAX_ANSWER - 3 - 4 - 5 - 4 - (3 + IAD_LEN)
+    MAX_ANSWER - 3 - 4 - 5 - 4 - (3 + IAD_LEN) - 6
 }
 
 /// EMV Book 1, table 45.

@@ -50,20 +50,21 @@ pub struct BurntCredential {
 /// The answer to a [`CryptogramRequest`].
 #[derive(Debug)]
 pub enum CryptogramDecision {
-    /// ARQC. The burn is durable before this value exists.
+    /// ARQC, or a checksum. The burn is durable before this value exists.
     Approve {
         /// The credential.
         credential: BurntCredential,
-        /// CDCVM was done for this tap.
+        /// CDCVM was done for this tap: add `DF4B 001000`.
         cdcvm_done: bool,
-        /// Carried in the last 8 bytes of tag 9F10.
+        /// Carried in the last 8 bytes of tag 9F10; a checksum has no place for it.
         reference: [u8; 8],
     },
-    /// AAC under a random key.
+    /// AAC under a random key; in mag-stripe mode an answer without a checksum.
     Decline {
         /// Shown in tag 9F36; no credential stands behind it.
         atc: u16,
-        /// Add `DF4B 000100`: "see phone".
+        /// Add `DF4B 000100`: "see phone". In mag-stripe mode every refusal carries DF4B, `000000` if
+        /// this is not set.
         see_phone: bool,
     },
 }
@@ -79,11 +80,13 @@ pub trait TapHooks {
     /// A well-formed request for a cryptogram. Called at most once a tap.
     fn decide(&mut self, request: &CryptogramRequest) -> CryptogramDecision;
 
-    /// A command broke the protocol in a way that ends the tap (a repeated GENERATE AC is 6985 and
-    /// does not: its tap ended with the first). Also called with 6F00 after `decide` approved, if the
-    /// signature failed its check: the credential is spent and nothing left the card.
+    /// A GENERATE AC or COMPUTE CRYPTOGRAPHIC CHECKSUM broke the protocol, which ends the tap (a
+    /// repeated one is 6985 and does not: its tap ended with the first). Also called with 6F00 after
+    /// `decide` approved, if the signature failed its check or the key for the checksum is missing: the
+    /// credential is spent and nothing left the card.
     fn protocol_error(&mut self, status_word: u16);
 
-    /// Fills `bytes` with unpredictable bytes (dynamic number, random AAC key).
+    /// Fills `bytes` with unpredictable bytes (dynamic number, random AAC key, relay
+    /// entropy).
     fn fill_random(&mut self, bytes: &mut [u8]);
 }

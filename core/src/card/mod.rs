@@ -1,6 +1,6 @@
 //! The card application: APDU in, APDU out.
 //!
-//! Owns TLV, DOL, cryptogram, CDA and the order of commands. Touches no other room; what it needs of
+//! Owns TLV, DOL, cryptogram, CDA, mag-stripe mode, relay resistance and the order of commands. Touches no other room; what it needs of
 //! a tap it asks through [`hooks::TapHooks`].
 //!
 //! A [`profile::Profile`] arrives from the service and is compiled once into a [`Card`]; the compiled
@@ -10,13 +10,16 @@ pub mod apdu;
 mod application;
 mod compile;
 mod cryptogram;
+mod data_objects;
 pub mod dol;
 mod generate_ac;
 pub mod hooks;
 mod icc_key;
+mod magstripe;
 pub mod profile;
 mod profile_error;
 mod records;
+mod relay;
 mod request;
 mod sdad;
 mod tags;

@@ -92,10 +92,15 @@ pub(crate) fn public_operation(key: &IccKeyParts, block: &[u8]) -> Vec<u8> {
 
 /// A profile of a phone with CDA and on-device verification.
 pub(crate) fn profile() -> Profile {
+    profile_with_aip(AIP)
+}
+
+/// The same with another AIP, which its certificate covers.
+pub(crate) fn profile_with_aip(aip: &str) -> Profile {
     Profile {
         version: 1,
         last_four: PAN[12..].to_owned(),
-        applications: vec![application()],
+        applications: vec![application(aip)],
         rules: Rules {
             issuer_country: 826,
             cvm_limits: vec![CvmLimit { currency: 826, amount_minor: 10_000 }],
@@ -107,10 +112,10 @@ pub(crate) fn profile() -> Profile {
     }
 }
 
-fn application() -> Application {
+fn application(aip: &str) -> Application {
     let signed = static_record();
     let (issuer_certificate, issuer_remainder) = issuer_certificate();
-    let static_data = [signed.clone(), hex(AIP)].concat();
+    let static_data = [signed.clone(), hex(aip)].concat();
     let (icc_certificate, icc_remainder) = icc_certificate(&static_data);
     let issuer_record = [
         object(0x8F, &[CA_INDEX]),
@@ -130,7 +135,7 @@ fn application() -> Application {
         languages: Some("en".to_owned()),
         pdol: hex(PDOL),
         issuer_discretionary: hex("9F6E 07 0826 0000 3134 00"),
-        aip: hex(AIP),
+        aip: hex(aip),
         afl: hex("10010301"),
         records: vec![record(1, signed), record(2, issuer_record.concat()), record(3, icc_record.concat())],
         iad: IadTemplate { key_index: 1, cvn: 0x14, counters: hex("00000000000000FF") },

@@ -126,7 +126,7 @@ mod tests {
             merchant_category: None,
             merchant_name: None,
             range: TransactionRange::HighValue,
-            date: "261122".to_owned(),
+            date: Some("261122".to_owned()),
         }
     }
 

@@ -9,7 +9,7 @@ use super::reference::Payment;
 use super::taps::{Payable, SILENCE, Taps};
 use super::{TapFailure, TapId, TransactionInformation};
 use crate::card::Card;
-use crate::card::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
+use crate::card::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, CryptogramRequested, TapHooks};
 use crate::context::Context;
 use crate::error::WalletError;
 use crate::host::{DeviceState, HostError, Pending};
@@ -178,7 +178,12 @@ impl Hooks<'_> {
         if self.taps.is_end_requested() {
             return Err(TapFailure::LinkLost);
         }
-        match self.context.store.burn_next(tap.user, time, ticket) {
+        let store = &self.context.store;
+        let burnt = match request.requested {
+            CryptogramRequested::Checksum => store.burn_next_for_checksum(tap.user, time, ticket),
+            _ => store.burn_next(tap.user, time, ticket),
+        };
+        match burnt {
             Ok(Some(credential)) => Ok(Approval { credential, cdcvm_done, reference, time_ms: time.now_ms }),
             Ok(None) => Err(TapFailure::InsufficientCredentials),
             // A lock or a logout came between the permit and the burn.

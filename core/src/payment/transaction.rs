@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TapId(pub u64);
 
-/// A transaction as the terminal described it in the CDOL1 data.
+/// A transaction as the terminal described it in the data of CDOL1, or in mag-stripe mode of UDOL and
+/// PDOL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransactionInformation {
     /// Tag 9F02, in minor units of the currency.
@@ -27,8 +28,9 @@ pub struct TransactionInformation {
     pub merchant_name: Option<String>,
     /// By the terminal's limit, then the profile's.
     pub range: TransactionRange,
-    /// Tag 9A as `YYMMDD`.
-    pub date: String,
+    /// Tag 9A as `YYMMDD`; `None` where the terminal did not send it, in mag-stripe mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
 }
 
 /// The kind of a transaction.
@@ -139,5 +141,22 @@ impl TapFailure {
             Self::DeviceUnknown => 19008,
             Self::CustomDecline(n) => 19010 + u32::from(n.clamp(1, 4)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_read_with_and_without_its_date() {
+        let dated = r#"{"amount_minor":1234,"other_amount_minor":0,"currency":826,"currency_exponent":2,
+            "kind":"PURCHASE","terminal_country":826,"merchant_category":5411,"merchant_name":null,
+            "range":"LOW_VALUE","date":"260131"}"#;
+        let transaction: TransactionInformation = serde_json::from_str(dated).unwrap();
+        assert_eq!(transaction.date.as_deref(), Some("260131"));
+        let undated = TransactionInformation { date: None, ..transaction };
+        let json = serde_json::to_string(&undated).unwrap();
+        assert_eq!(serde_json::from_str::<TransactionInformation>(&json).unwrap(), undated);
     }
 }

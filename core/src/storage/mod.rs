@@ -57,7 +57,7 @@ use crate::card::hooks::BurntCredential;
 use crate::error::{KeyStoreProblem, WalletError};
 use crate::host::HostCalls;
 use crate::token_service::ServiceTime;
-use credentials::Front;
+use credentials::{Front, Purpose};
 use error::StoreError;
 use file::{DirectoryLock, close_untouched};
 use guard::{Guard, Standing, Turn};
@@ -254,8 +254,18 @@ impl Store {
         time: ServiceTime,
         ticket: ArmTicket,
     ) -> Result<Option<BurntCredential>, WalletError> {
+        self.burn(user, time, ticket, Purpose::Cryptogram)
+    }
+
+    fn burn(
+        &self,
+        user: UserKey,
+        time: ServiceTime,
+        ticket: ArmTicket,
+        purpose: Purpose,
+    ) -> Result<Option<BurntCredential>, WalletError> {
         let turn = self.guard.turn()?;
-        let burnt = self.burn_in_turn(&turn, user, time);
+        let burnt = self.burn_in_turn(&turn, user, time, purpose);
         // The tap is over for the guard: nothing is left to be armed for.
         drop(ticket);
         drop(turn);
@@ -315,6 +325,7 @@ impl Store {
         turn: &Turn<'_>,
         user: UserKey,
         time: ServiceTime,
+        purpose: Purpose,
     ) -> Result<Option<BurntCredential>, WalletError> {
         let service_now_ms = time.now_ms;
         turn.check_standing()?;
@@ -323,7 +334,7 @@ impl Store {
             let generation = turn.arm(Some(user))?;
             let mut front = None;
             let burn = self.commit_guarded(turn, generation, |tx| {
-                front = Some(tx.burn_front(user, service_now_ms)?);
+                front = Some(tx.burn_front(user, service_now_ms, purpose)?);
                 match front {
                     Some(Front::Burnt(_)) => Ok(()),
                     // Leaves without a commit; the error goes no further than the match below.
@@ -332,7 +343,7 @@ impl Store {
             });
             match front {
                 Some(Front::Burnt(credential)) => return burn.map(|()| Some(credential)),
-                Some(Front::Empty) => return Ok(None),
+                Some(Front::Empty | Front::WithoutChecksumKey) => return Ok(None),
                 Some(Front::Forbidden) => return Err(StoreError::NotPayable.into()),
                 // The phone's clock may be months ahead: by a guessed time that leaves nothing, nothing
                 // is destroyed. With something left, the front would be dead after the burn anyway.

@@ -72,8 +72,8 @@ fn the_interchange_profile_promises_only_what_the_card_does() {
         ("9B80", "82: has reserved bits set"),
         ("1B82", "82: has reserved bits set"),
         ("3B80", "82: offers DDA, which this library does not do"),
-        ("1B00", "82: does not offer EMV mode, and this library has no other"),
-        ("1B81", "82: offers relay resistance, which this library does not do"),
+        ("1B00", "82: offers CDA without EMV mode"),
+        ("1B81", "82: offers relay resistance without relay_resistance, or has it and does not offer it"),
         ("1880", "82: offers CDA without an icc_key, or has an icc_key and does not offer CDA"),
     ] {
         assert_eq!(application_refusal(|a| a.aip = hex(aip)), reason, "{aip}");
@@ -123,9 +123,9 @@ fn the_key_must_be_the_certified_one() {
     let no_index = |a: &mut Application| edit_record(a, 2, &hex("8F01EE"), &hex("C101EE"));
     assert_eq!(application_refusal(no_index), "8F: is missing from the records");
     let long = |a: &mut Application| a.icc_key.as_mut().unwrap().modulus = vec![0xFF; 210];
-    assert_eq!(application_refusal(long), "icc_key: has length 210, limit 63 to 209");
+    assert_eq!(application_refusal(long), "icc_key: has length 210, limit 63 to 203");
     let short = |a: &mut Application| a.icc_key.as_mut().unwrap().modulus = vec![0xFF; 62];
-    assert_eq!(application_refusal(short), "icc_key: has length 62, limit 63 to 209");
+    assert_eq!(application_refusal(short), "icc_key: has length 62, limit 63 to 203");
 }
 
 #[test]

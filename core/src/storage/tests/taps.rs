@@ -33,6 +33,37 @@ fn a_burnt_credential_carries_the_key_that_was_issued() {
 }
 
 #[test]
+fn a_checksum_gets_the_key_that_was_issued_for_it() {
+    let (phone, store, user) = Phone::issued([]);
+    let key = Secret::new([0xC3; 16]);
+    let both = WireCredential { cvc3_key: Some(key.clone()), ..credential(7) };
+    store.write_guarded(|tx| tx.add_credentials(user, &[both])).unwrap();
+    drop(store);
+
+    let store = phone.open();
+    let burnt = store.burn_next_for_checksum(user, at(NOW), store.start_arming(user)).unwrap().unwrap();
+    assert_eq!(burnt.session_key.expose(), credential(7).session_key.expose());
+    assert_eq!(burnt.cvc3_key.unwrap().expose(), key.expose());
+    assert_eq!(tap(&store, user), None);
+}
+
+#[test]
+fn a_front_without_the_key_is_neither_spent_nor_skipped_for_a_checksum() {
+    let (_phone, store, user) = Phone::issued([1]);
+    let later = WireCredential { cvc3_key: Some(Secret::new([3; 16])), ..credential(2) };
+    store.write_guarded(|tx| tx.add_credentials(user, &[later])).unwrap();
+    let before = store.commits();
+    for _ in 0..2 {
+        assert!(store.burn_next_for_checksum(user, at(NOW), store.start_arming(user)).unwrap().is_none());
+        store.settle().unwrap();
+    }
+    assert_eq!(store.commits(), before);
+    assert_eq!(tap(&store, user), Some(1));
+    let burnt = store.burn_next_for_checksum(user, at(NOW), store.start_arming(user)).unwrap().unwrap();
+    assert_eq!((burnt.atc, burnt.cvc3_key.unwrap().expose()), (2, &[3; 16]));
+}
+
+#[test]
 fn a_burn_is_one_commit() {
     let (_phone, store, user) = Phone::issued(1..=3);
     let before = store.commits();
