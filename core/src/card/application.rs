@@ -8,7 +8,7 @@ use super::apdu::{Command, StatusWord};
 use super::compile::CardApp;
 use super::hooks::TapHooks;
 use super::relay::Exchanges;
-use super::tlv::Tlv;
+use super::tlv::{Tag, Tlv};
 use super::{Card, PPSE, generate_ac, magstripe, tags};
 
 /// The card application that a terminal talks to.
@@ -185,7 +185,9 @@ impl CardApplication {
     fn read_data_object(&self, command: &Command<'_>) -> Answer {
         let app = self.state.app().ok_or(StatusWord::CONDITIONS)?;
         command.expect_no_data()?;
-        app.data_objects.answer(command.p1, command.p2).map(<[u8]>::to_vec).ok_or(StatusWord::NO_DATA)
+        let tag = Tag::new(u16::from_be_bytes([command.p1, command.p2]).into());
+        let object = app.data_object(tag).ok_or(StatusWord::NO_DATA)?;
+        Ok(StatusWord::OK.answer_with(object.to_vec()))
     }
 
     /// EXCHANGE RELAY RESISTANCE DATA, up to three times a tap. Leaves the tap as it stands.

@@ -1,77 +1,116 @@
-//! GET DATA: the objects of the profile that are in no record (EMV Book 3, 6.5.7).
+//! The objects that GET DATA finds (EMV Book 3, 6.5.7).
 
 use std::collections::BTreeMap;
 
-use super::apdu::StatusWord;
+use super::compile::MAX_ANSWER;
 use super::profile_error::ProfileError;
-use super::tlv::{self, Tlv};
+use super::records::Objects;
+use super::tags;
+use super::tlv::{self, Tag, Tlv};
 
-/// An object with its tag and length; the answer to a short command holds no more.
-const MAX_OBJECT: usize = 254;
+/// A reader asks for a few; a profile with more is broken.
+const MAX_OBJECTS: usize = 32;
+
+/// What the card makes anew at each tap, what belongs to a credential and not to the card, and the
+/// format of a log that it does not keep.
+const NEVER: [Tag; 10] = [
+    tags::AC,
+    tags::ATC,
+    tags::CID,
+    tags::CVC3_TRACK_1,
+    tags::CVC3_TRACK_2,
+    tags::DYNAMIC_NUMBER,
+    tags::IAD,
+    tags::LAST_ONLINE_ATC,
+    tags::LOG_FORMAT,
+    tags::SDAD,
+];
 
 /// Objects that are ready to be sent.
-#[derive(Default)]
-pub(super) struct DataObjects {
-    /// Each with its tag, length and status word, by its tag as a number.
-    answers: BTreeMap<u32, Vec<u8>>,
-}
+pub(super) struct DataObjects(BTreeMap<Tag, Vec<u8>>);
 
 impl DataObjects {
-    /// Reads the TLVs of a profile. A template is one object; what it holds cannot be asked for.
-    pub(super) fn compile(bytes: &[u8]) -> Result<Self, ProfileError> {
-        let fault = |reason: &dyn std::fmt::Display| ProfileError::new("data_objects", reason);
-        let mut answers = BTreeMap::new();
+    /// Checks that each object can be asked for and answered, and that it is nowhere else.
+    pub(super) fn compile(bytes: &[u8], records: &Objects<'_>) -> Result<Self, ProfileError> {
+        let mut objects = BTreeMap::new();
         let mut rest = bytes;
         while !rest.is_empty() {
-            let (object, after) = Tlv::read(rest).map_err(|error| fault(&error))?;
-            let answer = tlv::object(object.tag, object.value);
-            if answer.len() > MAX_OBJECT {
-                return Err(fault(&format!("{} is {} bytes, limit {MAX_OBJECT}", object.tag, answer.len())));
+            let (object, after) = Tlv::read(rest).map_err(|error| ProfileError::new("data_objects", error))?;
+            check(&object, records)?;
+            if objects.insert(object.tag, tlv::object(object.tag, object.value)).is_some() {
+                return Err(ProfileError::tag(object.tag, "is in data_objects twice"));
             }
-            // P1 and P2 of GET DATA name no longer tag.
-            if object.tag.number() > 0xFFFF {
-                return Err(fault(&format!("{} has more than two bytes", object.tag)));
-            }
-            if answers.insert(object.tag.number(), StatusWord::OK.answer_with(answer)).is_some() {
-                return Err(fault(&format!("{} is there twice", object.tag)));
+            if objects.len() > MAX_OBJECTS {
+                return Err(ProfileError::new("data_objects", format!("has more than {MAX_OBJECTS} objects")));
             }
             rest = after;
         }
-        Ok(Self { answers })
+        Ok(Self(objects))
     }
 
-    /// The answer to GET DATA; P1 and P2 are the tag, P1 00 for a tag of one byte.
-    pub(super) fn answer(&self, p1: u8, p2: u8) -> Option<&[u8]> {
-        self.answers.get(&u32::from(u16::from_be_bytes([p1, p2]))).map(Vec::as_slice)
+    /// The whole object under `tag`, without a status word.
+    pub(super) fn find(&self, tag: Tag) -> Option<&[u8]> {
+        self.0.get(&tag).map(Vec::as_slice)
     }
+}
+
+fn check(object: &Tlv<'_>, records: &Objects<'_>) -> Result<(), ProfileError> {
+    let fault = |reason: &str| Err(ProfileError::tag(object.tag, reason));
+    // P1 and P2 of the command hold the tag, P1 00 before a tag of one byte.
+    let is_named = object.tag.number() <= 0xFFFF && !object.tag.is_constructed();
+    if !is_named || object.tag == tags::POS_INTERACTION {
+        return fault("is not a tag that GET DATA can ask for");
+    }
+    if NEVER.contains(&object.tag) {
+        return fault("is in data_objects, and is no constant of the card");
+    }
+    if records.find(object.tag).is_some() {
+        return fault("is in data_objects and in the records");
+    }
+    let length = tlv::object(object.tag, object.value).len();
+    if length > MAX_ANSWER {
+        return Err(ProfileError::tag(object.tag, format!("makes an answer of {length} bytes, limit {MAX_ANSWER}")));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::card::profile::Record;
     use crate::card::test_card::{hex, object};
 
-    #[test]
-    fn objects_of_one_and_two_byte_tags_are_found_with_tag_and_length() {
-        let objects =
-            DataObjects::compile(&hex("9F7D 02 0102 DF01 00 5F50 03 414243 42 01 99 BF65 03 DF0200")).unwrap();
-        assert_eq!(objects.answer(0x9F, 0x7D), Some(&hex("9F7D 02 0102 9000")[..]));
-        assert_eq!(objects.answer(0xDF, 0x01), Some(&hex("DF01 00 9000")[..]));
-        assert_eq!(objects.answer(0x00, 0x42), Some(&hex("42 01 99 9000")[..]));
-        assert_eq!(objects.answer(0xBF, 0x65), Some(&hex("BF65 03 DF0200 9000")[..]));
-        for [p1, p2] in [[0x9F, 0x7E], [0x42, 0x00], [0xDF, 0x02], [0x00, 0x00]] {
-            assert_eq!(objects.answer(p1, p2), None, "{p1:02X}{p2:02X}");
-        }
+    fn compile(bytes: &[u8]) -> Result<DataObjects, ProfileError> {
+        let records = [Record { sfi: 1, number: 1, bytes: hex("7005 9F0802 0002") }];
+        DataObjects::compile(bytes, &Objects::read(&records).unwrap())
     }
 
     #[test]
-    fn objects_that_no_answer_can_hold_or_name_are_refused() {
-        let error = |bytes: &[u8]| DataObjects::compile(bytes).err().unwrap().to_string();
-        assert_eq!(error(&hex("9F7D02 01")), "data_objects: an object is cut short");
-        assert_eq!(error(&hex("9F7D00 9F7D00")), "data_objects: 9F7D is there twice");
-        assert_eq!(error(&hex("DF8101 00")), "data_objects: DF8101 has more than two bytes");
-        assert!(DataObjects::compile(&object(0x9F7D, &[0; 250])).is_ok());
-        assert_eq!(error(&object(0x9F7D, &[0; 251])), "data_objects: 9F7D is 255 bytes, limit 254");
-        assert!(DataObjects::compile(&[]).unwrap().answer(0x9F, 0x7D).is_none());
+    fn an_object_is_found_whole_by_its_tag() {
+        let objects = compile(&hex("9F170103 DF01020102 420199")).unwrap();
+        assert_eq!(objects.find(Tag::new(0x42)), Some(&hex("420199")[..]));
+        assert_eq!(objects.find(Tag::new(0x9F17)), Some(&hex("9F170103")[..]));
+        assert_eq!(objects.find(Tag::new(0xDF01)), Some(&hex("DF01020102")[..]));
+        assert_eq!(objects.find(Tag::new(0x9F36)), None);
+        assert!(compile(&[]).is_ok());
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_asked_for_or_answered_is_refused() {
+        let error = |bytes: &[u8]| compile(bytes).err().unwrap().to_string();
+        assert_eq!(error(&hex("9F17")), "data_objects: an object is cut short");
+        assert_eq!(error(&hex("9F1701039F170102")), "9F17: is in data_objects twice");
+        assert_eq!(error(&hex("9F080102")), "9F08: is in data_objects and in the records");
+        for tag in ["9F8101", "E1", "BF0C", "DF4B"] {
+            assert_eq!(error(&hex(&format!("{tag}00"))), format!("{tag}: is not a tag that GET DATA can ask for"));
+        }
+        for tag in NEVER {
+            let reason = format!("{tag}: is in data_objects, and is no constant of the card");
+            assert_eq!(error(&object(tag.number(), &[0; 2])), reason);
+        }
+        assert!(compile(&object(0x9F70, &[0; 250])).is_ok());
+        assert_eq!(error(&object(0x9F70, &[0; 251])), "9F70: makes an answer of 255 bytes, limit 254");
+        let many: Vec<u8> = (1..=33).flat_map(|n| object(0xDF00 | n, &[])).collect();
+        assert_eq!(error(&many), "data_objects: has more than 32 objects");
     }
 }

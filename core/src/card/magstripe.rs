@@ -11,11 +11,12 @@ use super::cryptogram::cvc3;
 use super::dol::Dol;
 use super::generate_ac::{CDCVM_DONE, SEE_PHONE};
 use super::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, CryptogramRequested};
+use super::number::Track2;
 use super::profile_error::ProfileError;
 use super::records::Objects;
 use super::request::{self, TerminalData};
 use super::tlv::Tag;
-use super::{tags, tlv};
+use super::{lists, tags, tlv};
 
 /// What a terminal sends if the records hold no UDOL: the unpredictable number alone.
 const DEFAULT_UDOL: &[u8] = &[0x9F, 0x6A, 4];
@@ -51,22 +52,24 @@ pub(super) struct MagStripe {
 }
 
 impl MagStripe {
-    /// Reads the mode's data out of the records; `None` if there are none.
+    /// Reads the mode's data out of the records, whose lengths have been checked; `None` if there are
+    /// none.
     pub(super) fn compile(objects: &Objects<'_>, pdol: &Dol) -> Result<Option<Self>, ProfileError> {
-        if MODE_DATA.iter().all(|tag| objects.find(*tag).is_none()) {
+        if !is_in(objects) {
             return Ok(None);
-        }
-        if objects.find(tags::MAG_STRIPE_VERSION).is_some_and(|version| version.len() != 2) {
-            return Err(ProfileError::tag(tags::MAG_STRIPE_VERSION, "is not 2 bytes"));
         }
         let track_2 = objects.require(tags::MAG_STRIPE_TRACK_2)?;
         let track_1 = objects.find(tags::TRACK_1);
         check_positions(objects, track_2, track_1)?;
-        let list = objects.find(tags::UDOL).unwrap_or(DEFAULT_UDOL);
-        let udol = Dol::parse(list).map_err(|error| ProfileError::tag(tags::UDOL, error))?;
+        let udol = lists::read(tags::UDOL, objects.find(tags::UDOL).unwrap_or(DEFAULT_UDOL))?;
         request::check_udol(&udol, pdol)?;
         Ok(Some(Self { udol, track_2: track_2.to_vec(), track_1: track_1.map(<[u8]>::to_vec) }))
     }
+}
+
+/// Do the records hold anything of the mode?
+pub(super) fn is_in(objects: &Objects<'_>) -> bool {
+    MODE_DATA.iter().any(|tag| objects.find(*tag).is_some())
 }
 
 /// A request for a checksum that was checked as far as it can be.
@@ -129,20 +132,20 @@ struct Track {
     cvc3: Tag,
     numbers: Tag,
     counter_digits: Tag,
-    /// Bytes of the first two.
-    width: usize,
 }
 
 const TRACK_1: Track =
-    Track { cvc3: tags::PCVC3_TRACK_1, numbers: tags::PUNATC_TRACK_1, counter_digits: tags::NATC_TRACK_1, width: 6 };
+    Track { cvc3: tags::PCVC3_TRACK_1, numbers: tags::PUNATC_TRACK_1, counter_digits: tags::NATC_TRACK_1 };
 const TRACK_2: Track =
-    Track { cvc3: tags::PCVC3_TRACK_2, numbers: tags::PUNATC_TRACK_2, counter_digits: tags::NATC_TRACK_2, width: 2 };
+    Track { cvc3: tags::PCVC3_TRACK_2, numbers: tags::PUNATC_TRACK_2, counter_digits: tags::NATC_TRACK_2 };
 
 /// The digits of the unpredictable number are counted once for both tracks.
 fn check_positions(objects: &Objects<'_>, track_2: &[u8], track_1: Option<&[u8]>) -> Result<(), ProfileError> {
-    let digits = discretionary_digits_2(track_2)
-        .ok_or_else(|| ProfileError::tag(tags::MAG_STRIPE_TRACK_2, "is not number, D, expiry, service code, digits"))?;
-    let number_digits = TRACK_2.check(objects, digits)?;
+    let Some(Track2 { discretionary, .. }) = Track2::read(track_2) else {
+        let reason = "is not number, D, expiry, service code and digits";
+        return Err(ProfileError::tag(tags::MAG_STRIPE_TRACK_2, reason));
+    };
+    let number_digits = TRACK_2.check(objects, discretionary)?;
     let Some(track_1) = track_1 else {
         let alone = [TRACK_1.cvc3, TRACK_1.numbers, TRACK_1.counter_digits];
         return match alone.into_iter().find(|tag| objects.find(*tag).is_some()) {
@@ -150,7 +153,7 @@ fn check_positions(objects: &Objects<'_>, track_2: &[u8], track_1: Option<&[u8]>
             None => Ok(()),
         };
     };
-    let digits = discretionary_digits_1(track_1)
+    let digits = discretionary_length(track_1)
         .ok_or_else(|| ProfileError::tag(tags::TRACK_1, "is not B, number, ^, name, ^, expiry, service code, data"))?;
     let of_track_1 = TRACK_1.check(objects, digits)?;
     if of_track_1 == number_digits {
@@ -163,14 +166,12 @@ fn check_positions(objects: &Objects<'_>, track_2: &[u8], track_1: Option<&[u8]>
 impl Track {
     /// Answers how many digits of the unpredictable number the track takes.
     fn check(&self, objects: &Objects<'_>, digits: usize) -> Result<u32, ProfileError> {
-        let cvc3 = self.positions(objects, self.cvc3, digits)?;
-        let numbers = self.positions(objects, self.numbers, digits)?;
+        let cvc3 = positions(objects, self.cvc3, digits)?;
+        let numbers = positions(objects, self.numbers, digits)?;
         if cvc3 & numbers != 0 {
             return Err(ProfileError::tag(self.numbers, format!("shares positions with {}", self.cvc3)));
         }
-        let &[counter_digits] = objects.require(self.counter_digits)? else {
-            return Err(ProfileError::tag(self.counter_digits, "is not 1 byte"));
-        };
+        let counter_digits = objects.require(self.counter_digits)?.first().copied().unwrap_or(0);
         let places = numbers.count_ones();
         match places.checked_sub(u32::from(counter_digits)) {
             Some(number_digits @ 0..=8) => Ok(number_digits),
@@ -180,40 +181,24 @@ impl Track {
             }
         }
     }
-
-    /// The terminal itself fills the last digit.
-    fn positions(&self, objects: &Objects<'_>, tag: Tag, digits: usize) -> Result<u64, ProfileError> {
-        let bytes = objects.require(tag)?;
-        if bytes.len() != self.width {
-            return Err(ProfileError::tag(tag, format!("is not {} bytes", self.width)));
-        }
-        let positions = bytes.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
-        let highest = usize::try_from(u64::BITS - positions.leading_zeros()).unwrap_or(usize::MAX);
-        if positions & 1 != 0 || highest > digits {
-            let reason = format!("names position {highest}, limit 2 to {digits}");
-            return Err(ProfileError::tag(tag, reason));
-        }
-        Ok(positions)
-    }
 }
 
-/// Expiry and service code, in digits.
+/// The terminal itself fills the last digit.
+fn positions(objects: &Objects<'_>, tag: Tag, digits: usize) -> Result<u64, ProfileError> {
+    let positions = objects.require(tag)?.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+    let highest = usize::try_from(u64::BITS - positions.leading_zeros()).unwrap_or(usize::MAX);
+    if positions & 1 != 0 || highest > digits {
+        let position = if positions & 1 != 0 { 1 } else { highest };
+        return Err(ProfileError::tag(tag, format!("names position {position}, limit 2 to {digits}")));
+    }
+    Ok(positions)
+}
+
+/// Expiry and service code, in characters.
 const AFTER_SEPARATOR: usize = 4 + 3;
 
-/// ISO/IEC 7813, 7.2, packed, with F to fill the last byte.
-fn discretionary_digits_2(track: &[u8]) -> Option<usize> {
-    let mut nibbles: Vec<u8> = track.iter().flat_map(|byte| [byte >> 4, byte & 0x0F]).collect();
-    nibbles.pop_if(|last| *last == 0x0F);
-    let separator = nibbles.iter().position(|nibble| *nibble == 0x0D)?;
-    let (number, rest) = nibbles.split_at_checked(separator)?;
-    let rest = rest.get(1..)?;
-    let decimal = number.iter().chain(rest).all(|nibble| *nibble <= 9);
-    let fits = decimal && !number.is_empty() && nibbles.len() <= 37;
-    rest.len().checked_sub(AFTER_SEPARATOR).filter(|_| fits)
-}
-
-/// ISO/IEC 7813, 7.1, format B, at most 76 characters.
-fn discretionary_digits_1(track: &[u8]) -> Option<usize> {
+/// How much discretionary data there is in a track 1 (ISO/IEC 7813): format B, at most 76 characters.
+fn discretionary_length(track: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(track).ok()?.strip_prefix('B')?;
     let (number, rest) = text.split_once('^')?;
     let (_name, rest) = rest.split_once('^')?;

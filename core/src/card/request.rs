@@ -8,7 +8,7 @@ use super::dol::Dol;
 use super::hooks::{CryptogramRequest, CryptogramRequested};
 use super::profile_error::ProfileError;
 use super::tags;
-use super::terminal::{RiskManagement, kind, numeric, printable, range};
+use super::terminal::{RiskManagement, contradicts_itself, information, kind, numeric, printable, range};
 use super::tlv::Tag;
 use crate::payment::{TransactionInformation, TransactionRange};
 
@@ -25,7 +25,12 @@ const CRYPTOGRAM_INPUT: [(Tag, u8); 8] = [
 ];
 
 /// What is read besides, where the list asks for it.
-const ALSO_READ: [(Tag, u8); 2] = [(tags::RISK_MANAGEMENT, 8), (tags::MERCHANT_CATEGORY, 2)];
+const ALSO_READ: [(Tag, u8); 4] = [
+    (tags::RISK_MANAGEMENT, 8),
+    (tags::MERCHANT_CATEGORY, 2),
+    (tags::TERMINAL_TYPE, 1),
+    (tags::TERMINAL_CAPABILITIES, 3),
+];
 
 /// What is read in mag-stripe mode only.
 const MAG_STRIPE_INPUT: [(Tag, u8); 2] = [(tags::UNPREDICTABLE_NUMBER_NUMERIC, 4), (tags::MOBILE_SUPPORT, 1)];
@@ -92,7 +97,7 @@ impl TerminalData<'_> {
         let mut input = [0; TERMINAL_INPUT_LEN];
         let mut rest = &mut input[..];
         for (tag, _) in CRYPTOGRAM_INPUT {
-            let value = self.list.find(tag, self.data)?;
+            let value = self.in_list(tag)?;
             let (place, after) = rest.split_at_mut_checked(value.len())?;
             place.copy_from_slice(value);
             rest = after;
@@ -112,9 +117,10 @@ impl TerminalData<'_> {
         }
         Some(CryptogramRequest {
             requested,
+            allowed_by_card: self.app.allows(&transaction),
             transaction,
             terminal_demands_cdcvm: risk.demands_cdcvm() || reader_demands,
-            allowed_by_card: true,
+            contradictory: contradicts_itself(|tag| self.in_pdol(tag), |tag| self.in_list(tag)),
             unpredictable_number: self.unpredictable_number(is_mag_stripe)?,
         })
     }
@@ -141,22 +147,31 @@ impl TerminalData<'_> {
             merchant_name: self.find(tags::MERCHANT_NAME).and_then(printable),
             range: range(risk, &self.app.rules, currency, amount_minor),
             date: date.map(hex::encode),
+            terminal: information(*risk, |tag| self.find(tag)),
         })
     }
 
     /// In mag-stripe mode decimal, since its digits go into the track.
     fn unpredictable_number(&self, is_mag_stripe: bool) -> Option<[u8; 4]> {
         let tag = if is_mag_stripe { tags::UNPREDICTABLE_NUMBER_NUMERIC } else { tags::UNPREDICTABLE_NUMBER };
-        let number = self.list.find(tag, self.data)?;
+        let number = self.in_list(tag)?;
         if is_mag_stripe {
             numeric(number)?;
         }
         number.try_into().ok()
     }
 
+    fn in_list(&self, tag: Tag) -> Option<&[u8]> {
+        self.list.find(tag, self.data)
+    }
+
+    fn in_pdol(&self, tag: Tag) -> Option<&[u8]> {
+        self.app.pdol.find(tag, self.pdol_data)
+    }
+
     /// What came last counts.
     fn find(&self, tag: Tag) -> Option<&[u8]> {
-        self.list.find(tag, self.data).or_else(|| self.app.pdol.find(tag, self.pdol_data))
+        self.in_list(tag).or_else(|| self.in_pdol(tag))
     }
 
     fn number(&self, tag: Tag) -> Option<u64> {

@@ -86,7 +86,7 @@ impl Scene {
         change(&mut profile, &issuer.ledger().token("token").unwrap().unwrap().pan);
         // Through JSON, as it travels.
         let profile: Profile = serde_json::from_str(&serde_json::to_string(&profile).unwrap()).unwrap();
-        let card = Card::compile(&profile).unwrap_or_else(|error| panic!("{shape:?}: {error}"));
+        let card = Card::admit(&profile, NOW).unwrap_or_else(|error| panic!("{shape:?}: {error}"));
         let stock = issuer.credentials("token", 1, 3, NOW + 1).unwrap().into();
         let wallet =
             Wallet { card: Arc::new(card), stock, forgets_to_burn: false, authenticated: false, seen: Vec::new() };
@@ -105,7 +105,7 @@ impl Scene {
             change(command, &mut answer);
             Ok(answer)
         };
-        Terminal::new([self.issuer.ca_public_key()]).tap(&mut link, purchase)
+        Terminal::new(self.issuer.ca_public_keys()).tap(&mut link, purchase)
     }
 
     fn decision(&self, result: &TapResult) -> Decision {
@@ -203,7 +203,7 @@ fn a_wrong_session_key_is_declined_by_the_issuer_alone() {
 #[test]
 fn a_link_lost_before_the_cryptogram_spends_nothing() {
     let mut scene = Scene::new(CardShape::Phone);
-    let terminal = Terminal::new([scene.issuer.ca_public_key()]);
+    let terminal = Terminal::new(scene.issuer.ca_public_keys());
     for last in 0..6 {
         scene.application.reset();
         let mut left = last;

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::card::hooks::CryptogramRequested;
-use crate::payment::{TransactionInformation, TransactionKind, TransactionRange};
+use crate::payment::{
+    RiskManagement, TerminalInformation, TerminalType, TransactionInformation, TransactionKind, TransactionRange,
+};
 
 /// Track 2 alone, no EMV mode: a card that only knows this one command.
 fn mag_stripe_only(record: &str) -> Profile {
@@ -12,6 +14,7 @@ fn mag_stripe_only(record: &str) -> Profile {
     let application = &mut profile.applications[0];
     application.aip = hex("0000");
     application.icc_key = None;
+    application.ca_key = None;
     application.records.clear();
     application.afl.clear();
     add_mag_stripe_record(application, &hex(record));
@@ -126,6 +129,11 @@ fn the_transaction_is_read_from_udol_and_pdol() {
         merchant_name: None,
         range: TransactionRange::HighValue,
         date: None,
+        terminal: TerminalInformation {
+            terminal_type: Some(TerminalType(0x22)),
+            capabilities: None,
+            risk_management: Some(RiskManagement([0x44, 0, 0, 0, 0, 0, 0, 0])),
+        },
     };
     assert_eq!(request.transaction, expected);
 
@@ -144,6 +152,11 @@ fn the_transaction_is_read_from_udol_and_pdol() {
         terminal_country: 826,
         merchant_category: Some(5411),
         date: Some("260131".to_owned()),
+        terminal: TerminalInformation {
+            terminal_type: None,
+            capabilities: None,
+            risk_management: Some(RiskManagement([0x44, 0x80, 0, 0, 0, 0, 0, 0])),
+        },
         ..expected
     };
     assert_eq!(request.transaction, expected);
@@ -174,7 +187,7 @@ fn refusal(from: &str, to: &str) -> String {
 fn the_records_hold_all_of_the_mode_or_nothing() {
     let track_1 = "56 30 42353431333333303038393630303031305E544553542F434152445E33303132323031";
     for (from, to, reason) in [
-        ("9F6C 02 0001", "9F6C 01 01", "9F6C: is not 2 bytes"),
+        ("9F6C 02 0001", "9F6C 01 01", "9F6C: is 1 bytes, limit 2"),
         ("9F6B 13", "DF6B 13", "9F6B: is missing from the records"),
         ("9F65 02", "DF65 02", "9F65: is missing from the records"),
         ("9F66 02", "DF66 02", "9F66: is missing from the records"),
@@ -183,9 +196,9 @@ fn the_records_hold_all_of_the_mode_or_nothing() {
         ("9F63 06", "DF63 06", "9F63: is missing from the records"),
         ("9F64 01", "DF64 01", "9F64: is missing from the records"),
         (track_1, &track_1.replacen("56", "D6", 1), "9F62: is there without track 1 (56)"),
-        ("9F65 02 003E", "9F65 03 00003E", "9F65: is not 2 bytes"),
-        ("9F62 06 00000000003E", "9F62 02 003E", "9F62: is not 6 bytes"),
-        ("9F67 01 04", "9F67 02 0004", "9F67: is not 1 byte"),
+        ("9F65 02 003E", "9F65 03 00003E", "9F65: is 3 bytes, limit 2"),
+        ("9F62 06 00000000003E", "9F62 02 003E", "9F62: is 2 bytes, limit 6"),
+        ("9F67 01 04", "9F67 02 0004", "9F67: is 2 bytes, limit 1"),
     ] {
         assert_eq!(refusal(from, to), reason);
     }
@@ -197,7 +210,7 @@ fn positions_leave_zero_to_eight_digits_of_the_number_the_same_in_both_tracks() 
         ("9F67 01 04", "9F67 01 08", "9F67: is 8, limit 0 to 7"),
         ("9F67 01 04", "9F67 01 05", "9F63: leaves 3 digits of the unpredictable number, track 2 leaves 2"),
         ("9F65 02 003E", "9F65 02 007E", "9F66: shares positions with 9F65"),
-        ("9F65 02 003E", "9F65 02 003F", "9F65: names position 6, limit 2 to 13"),
+        ("9F65 02 003E", "9F65 02 003F", "9F65: names position 1, limit 2 to 13"),
         ("9F66 02 1FC0", "9F66 02 3FC0", "9F66: names position 14, limit 2 to 13"),
         ("9F65 02 003E 9F66 02 1FC0 9F67 01 04", "9F65 02 0000 9F66 02 1FFE 9F67 01 03", "9F67: is 3, limit 4 to 12"),
     ] {
@@ -207,14 +220,13 @@ fn positions_leave_zero_to_eight_digits_of_the_number_the_same_in_both_tracks() 
 
 #[test]
 fn tracks_have_the_form_of_a_card() {
-    let form = "9F6B: is not number, D, expiry, service code, digits";
+    let form = "9F6B: is not number, D, expiry, service code and digits";
     let good = "9F6B 13 5413330089600010D30122010000000000000F";
     for bad in [
         "9F6B 13 5413330089600010030122010000000000000F",
         "9F6B 13 5413330089600010D3012201000000000000AF",
         "9F6B 13 D413330089600010030122010000000000000F",
         "9F6B 0B 5413330089600010D3012F",
-        "9F6B 14 5413330089600010D3012201000000000000000F",
     ] {
         assert_eq!(refusal(good, bad), form, "{bad}");
     }
@@ -252,12 +264,19 @@ fn the_lists_ask_for_what_the_wallet_must_know() {
 fn without_emv_mode_there_must_be_mag_stripe_data_and_no_cda() {
     let mut neither = mag_stripe_only(TRACK_2);
     neither.applications[0].records[0].bytes = test_card::object(0x70, &hex("5F24 03 301231"));
-    let reason = "82: does not offer EMV mode, and no record holds mag-stripe data";
+    let reason = "82: does not offer EMV mode, and the records hold no mag-stripe data";
     assert_eq!(Card::compile(&neither).unwrap_err().to_string(), reason);
     let mut signed = mag_stripe_only(TRACK_2);
     signed.applications[0].aip = hex("0100");
     signed.applications[0].icc_key = Some(test_card::icc_key());
     assert_eq!(Card::compile(&signed).unwrap_err().to_string(), "82: offers CDA without EMV mode");
+    // Its track says who it is and until when: December 2030.
+    let card = mag_stripe_only(TRACK_2);
+    assert!(Card::admit(&card, 1_924_991_999_999).is_ok());
+    assert_eq!(Card::admit(&card, 1_924_992_000_000).unwrap_err().to_string(), "5F24: is past");
+    let mut stranger = mag_stripe_only(TRACK_2);
+    stranger.last_four = "0011".to_owned();
+    assert!(Card::compile(&stranger).is_err());
     // On-device verification needs no signature in this mode.
     let mut phone = mag_stripe_only(TRACK_2);
     phone.applications[0].aip = hex("0200");

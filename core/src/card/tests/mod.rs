@@ -2,6 +2,7 @@
 //! terminal that nobody here wrote.
 
 mod answers;
+mod arrival;
 mod hostile;
 mod magstripe;
 mod profile_rules;
@@ -13,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
 use super::profile::{Application, Profile, Record, RelayResistance};
-use super::test_card::{self, hex};
+use super::test_card::{self, CardOptions, hex};
 use super::tlv::Tlv;
 use super::{Card, CardApplication};
 use crate::secret::Secret;
@@ -218,8 +219,9 @@ const MAG_STRIPE_RECORD: &str = concat!(
 
 /// A phone that has everything: both modes, relay resistance, data objects.
 fn full_profile() -> Profile {
-    let mut profile = test_card::profile_with_aip("1B81");
+    let mut profile = test_card::profile_with(&CardOptions { signed_aip: "1B81", ..CardOptions::default() });
     let application = &mut profile.applications[0];
+    application.aip = hex("1B81");
     application.relay_resistance =
         Some(RelayResistance { min_time: 0x0001, max_time: 0x00C8, transmission_time: 0x0012 });
     application.data_objects = hex("9F7D 02 0102 42 01 99");
