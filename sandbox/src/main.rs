@@ -1,4 +1,5 @@
-//! `nfcwallet-sandbox`: the demo, the servers, a tap, and a phone for other programs to drive.
+//! `nfcwallet-sandbox`: the demo, the servers, a tap, APDUs in words, and a phone for other programs to
+//! drive.
 
 mod cli;
 
@@ -31,6 +32,8 @@ enum Command {
     Serve(cli::serve::ServeOptions),
     /// Pay once with a phone of its own, against a running `serve`
     Tap(cli::tap::TapOptions),
+    /// Put APDUs, data objects and whole taps into words (docs/explain.md)
+    Explain(cli::explain::ExplainOptions),
     /// Break a wallet thousands of times and check that it keeps its promises
     Torture(cli::torture::TortureOptions),
     /// A wallet that other programs drive, line by line (docs/phone-protocol.md)
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => cli::demo::run(options),
         Command::Serve(options) => cli::serve::run(&options),
         Command::Tap(options) => cli::tap::run(&options),
+        Command::Explain(options) => Ok(cli::explain::run(&options)),
         Command::Torture(options) => cli::torture::run(&options),
         Command::Phone(options) => phone::run(&options).map(|()| ExitCode::SUCCESS),
     };

@@ -2,6 +2,7 @@
 
 mod activation;
 pub(crate) mod demo;
+pub(crate) mod explain;
 mod handset;
 pub(crate) mod screen;
 pub(crate) mod serve;

@@ -137,7 +137,7 @@ pub(crate) fn hint(text: &str) {
 }
 
 /// <https://no-color.org>: set and not empty means no colour; a dumb terminal has none.
-fn wants_colour() -> bool {
+pub(crate) fn wants_colour() -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }

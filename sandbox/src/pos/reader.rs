@@ -5,8 +5,8 @@ use std::time::Instant;
 use emv::core::apdu::{Command, Response};
 use emv::core::card_reader::CardReader;
 
-use super::trace::name_of;
 use super::{Exchange, Link, NotAccepted};
+use crate::explain::name_of;
 
 /// A tap has 5 to 10 commands; a card whose AFL names hundreds of records is broken.
 const COMMAND_LIMIT: usize = 48;
