@@ -30,6 +30,7 @@ pub mod tlv;
 use std::sync::Arc;
 
 pub use application::CardApplication;
+pub use icc_key::{IccKey, IccKeyError, SignatureError};
 pub use profile_error::ProfileError;
 
 use compile::CardApp;
