@@ -29,7 +29,11 @@ impl BareCard {
         let mut other = conversation(profile, Cryptogram::Unsigned)?;
         let (Some(signed), Some(unsigned)) = (plain.pop(), other.pop()) else { bail!("a tap has an end") };
         plain.push(("GET DATA".to_owned(), GET_DATA.to_vec()));
-        Ok(Self { card: Arc::new(Card::compile(profile)?), plain, signed, unsigned })
+        let card = Self { card: Arc::new(Card::compile(profile)?), plain, signed, unsigned };
+        // The first signature draws the blinding; the usual one squares it.
+        let answer = card.tap(Cryptogram::Signed).pay();
+        ensure!(answer.ends_with(&[0x90, 0x00]), "the first tap is answered {}", hex::encode(answer));
+        Ok(card)
     }
 
     /// Every APDU by name, each ready to be answered.
@@ -102,7 +106,7 @@ impl WholeTap {
     pub fn pay(&self) -> Vec<u8> {
         let mut hooks = Hooks { card: Arc::clone(&self.card), approve: Approve::Yes, drawn: 0 };
         let mut application = CardApplication::new();
-        self.commands.iter().map(|command| application.process(command, &mut hooks)).next_back().unwrap_or_default()
+        self.commands.iter().fold(Vec::new(), |_, command| application.process(command, &mut hooks))
     }
 }
 

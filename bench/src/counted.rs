@@ -69,4 +69,28 @@ pub fn identifier(name: &str) -> String {
     words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_")
 }
 
-fn read(_summary: &Value) -> Option<(String, u64)> { None }
+/// The identifier after `bench::`, and the instructions (Ir) of all threads that were counted.
+fn read(summary: &Value) -> Option<(String, u64)> {
+    let id = summary.get("id")?.as_str()?.to_owned();
+    let count = summary.pointer("/profiles/0/data/total/metrics/Ir/values/new")?.as_u64()?;
+    Some((id, count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_found_by_the_name_of_the_report() {
+        let line =
+            r#"{"id":"read_record_2_1","profiles":[{"data":{"total":{"metrics":{"Ir":{"values":{"new":242}}}}}}]}"#;
+        let counts = Counts::parse(&format!("noise\n{line}\n")).unwrap();
+        assert_eq!(counts.of("READ RECORD 2.1"), Some(242));
+        assert_eq!(counts.of("READ RECORD 2.2"), None);
+    }
+
+    #[test]
+    fn a_summary_of_another_form_is_refused() {
+        assert!(Counts::parse(r#"{"id":"one"}"#).is_err());
+    }
+}

@@ -60,8 +60,11 @@ fn store_rows(options: &Options) -> Result<Vec<Row>> {
         Row::of("reference: 64 bytes appended, fdatasync", &append),
         Row::of("reference: 64 bytes overwritten, fdatasync", &overwrite),
         Row::of("reference: an empty process", &empty),
-        Row::of("cold: process start to first answer, 1,000 credentials", &cold)
-            .at_most_above(cold.p50(), empty.p50(), Duration::from_millis(10)),
+        Row::of("cold: process start to first answer, 1,000 credentials", &cold).at_most_above(
+            cold.p50(),
+            empty.p50(),
+            Duration::from_millis(10),
+        ),
         Row::exactly(&format!("{name}: round trips besides the session"), requests, 1),
         Row::noted(&name, took),
     ])
