@@ -15,3 +15,4 @@ pub mod pos;
 pub mod relay;
 pub mod servers;
 pub mod token_service;
+pub mod torture;

@@ -31,6 +31,8 @@ enum Command {
     Serve(cli::serve::ServeOptions),
     /// Pay once with a phone of its own, against a running `serve`
     Tap(cli::tap::TapOptions),
+    /// Break a wallet thousands of times and check that it keeps its promises
+    Torture(cli::torture::TortureOptions),
     /// A wallet that other programs drive, line by line (docs/phone-protocol.md)
     Phone(PhoneOptions),
 }
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => cli::demo::run(options),
         Command::Serve(options) => cli::serve::run(&options),
         Command::Tap(options) => cli::tap::run(&options),
+        Command::Torture(options) => cli::torture::run(&options),
         Command::Phone(options) => phone::run(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {

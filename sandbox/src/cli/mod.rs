@@ -6,6 +6,7 @@ mod handset;
 pub(crate) mod screen;
 pub(crate) mod serve;
 pub(crate) mod tap;
+pub(crate) mod torture;
 
 use std::str::FromStr;
 
@@ -19,6 +20,13 @@ pub(crate) fn log_to_stderr() {
     let level = std::env::var("NFCWALLET_LOG").ok().and_then(|text| Level::from_str(&text).ok());
     let level = level.unwrap_or(Level::ERROR);
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
+}
+
+/// A seed that is short enough to type again.
+pub(crate) fn drawn_seed() -> anyhow::Result<u64> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(|_| anyhow::anyhow!("the machine has no randomness"))?;
+    Ok(u32::from_be_bytes(bytes).into())
 }
 
 /// How fast the token service answers.

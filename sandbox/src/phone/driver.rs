@@ -173,12 +173,9 @@ impl Phone {
         })
     }
 
-    /// Ends the process at once (SIGKILL): nothing in it gets a chance to finish.
-    pub fn kill(self) {
-        drop(self);
-    }
-
-    fn kill_now(&self) {
+    /// Ends the process at once (SIGKILL), also while another thread calls it: nothing in it gets a
+    /// chance to finish.
+    pub fn kill(&self) {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         // It may have ended by itself.
         drop(child.kill());
@@ -188,7 +185,7 @@ impl Phone {
 
 impl Drop for Phone {
     fn drop(&mut self) {
-        self.kill_now();
+        self.kill();
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nfcwallet_core::host::{Clock, Deadlines, Host, OsEntropy};
 use nfcwallet_core::{Wallet, WalletConfig};
+use nfcwallet_faults::Disk;
 use tokio::runtime::Runtime;
 
 use super::clock::TestClock;
@@ -45,6 +46,12 @@ pub struct PhoneOptions {
     /// Writes everything that the wallet logs, down to the finest level, to this file.
     #[arg(long)]
     pub log_file: Option<PathBuf>,
+    /// Cuts the power of the wallet's disk at its N-th write or sync, and ends the process there.
+    #[arg(long, value_name = "N")]
+    pub cut_power_at: Option<u64>,
+    /// Decides what of the unsynced writes is lost, torn or reordered.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub cut_seed: u64,
     /// Allow transit taps.
     #[arg(long)]
     pub transit: bool,
@@ -113,8 +120,15 @@ fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow
         spawner: Arc::new(TokioSpawner(runtime.handle().clone())),
         entropy: Arc::new(OsEntropy),
     };
+    let directory = options.directory.join("wallet");
+    if let Some(operation) = options.cut_power_at {
+        std::fs::create_dir_all(&directory)?;
+        let disk = Disk::install()?.folder(&directory);
+        disk.when_cut(|| std::process::abort());
+        disk.cut_power_at(operation, options.cut_seed);
+    }
     let trust_key = hex::decode(&options.trust_key)?;
-    let mut config = WalletConfig::new(options.directory.join("wallet"), "sandbox-mpp", trust_key);
+    let mut config = WalletConfig::new(directory, "sandbox-mpp", trust_key);
     config.support_transit = options.transit;
     config.support_lock_screen_pay = options.locked_transit;
     config.deadlines = Deadlines {

@@ -76,7 +76,7 @@ pub(crate) fn run(options: DemoOptions) -> Result<ExitCode> {
 fn tell(options: &DemoOptions, folder: &std::path::Path) -> Result<Report> {
     let seed = match options.seed {
         Some(seed) => seed,
-        None => drawn_seed()?,
+        None => super::drawn_seed()?,
     };
     let screen = Screen::new(Target::beside_report(options.json, options.verbose), options.verbose);
     let mut story = Story::new(options, seed, folder, &screen);
@@ -87,11 +87,4 @@ fn tell(options: &DemoOptions, folder: &std::path::Path) -> Result<Report> {
         screen::complain(&anyhow::anyhow!("step {step} failed: {error:#}{again}"));
     }
     Ok(report.finish(step, outcome.err().as_ref()))
-}
-
-/// Short enough to type again.
-fn drawn_seed() -> Result<u64> {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(|_| anyhow::anyhow!("the machine has no randomness"))?;
-    Ok(u32::from_be_bytes(bytes).into())
 }
