@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use zeroize::Zeroizing;
 
-use super::workers::{NoAnswer, Pending, Workers};
+use super::workers::{Beside, NoAnswer, Pending, Workers};
 use super::{
     Anchor, BoxFuture, Clock, DeviceFingerprint, DevicePublicKey, DeviceState, Entropy, Host, HostError, KeyStoreError,
     PermitDecision, Reply, RequestType, RiskControl, Signature, Stored, Unwrapped, Wrapped,
@@ -24,6 +24,9 @@ pub(crate) const REPLY_LIMIT: usize = 256 * 1024;
 /// Calls that hang keep a thread each; beyond this many, further calls fail at once. The proxy has as
 /// many of its own, so that a dead network takes no thread from a tap.
 const WORKER_LIMIT: usize = 16;
+
+/// The burn of a tap, and the one before it that a slow disk still writes.
+const OWN_WORKER_LIMIT: usize = 2;
 
 /// How long each interface may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +61,8 @@ pub struct HostCalls {
     deadlines: Deadlines,
     workers: Arc<Workers>,
     proxy_workers: Arc<Workers>,
+    /// For the wallet's own work, which hangs at most with the disk.
+    own_workers: Arc<Workers>,
 }
 
 impl std::fmt::Debug for HostCalls {
@@ -71,7 +76,8 @@ impl HostCalls {
     #[must_use]
     pub fn new(host: Host, deadlines: Deadlines) -> Self {
         let workers = || Arc::new(Workers::new(WORKER_LIMIT));
-        Self { host, deadlines, workers: workers(), proxy_workers: workers() }
+        let own_workers = Arc::new(Workers::new(OWN_WORKER_LIMIT));
+        Self { host, deadlines, workers: workers(), proxy_workers: workers(), own_workers }
     }
 
     /// The host itself, for its listeners.
@@ -90,6 +96,11 @@ impl HostCalls {
     #[must_use]
     pub fn entropy(&self) -> &dyn Entropy {
         &*self.host.entropy
+    }
+
+    /// Starts the wallet's own work on a thread of the wallet and returns at once.
+    pub(crate) fn beside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Beside<T> {
+        self.own_workers.beside(work)
     }
 
     /// Starts background work. A spawner that panics loses the task, not the caller.

@@ -33,6 +33,7 @@ pub use listeners::{
 pub use platform::{BoxFuture, Clock, Entropy, OsEntropy, Spawner};
 pub use proxy::{NFCRequestProxy, Reply, RequestType};
 pub(crate) use workers::is_called_too_late;
+pub(crate) use workers::Beside;
 pub use workers::{NoAnswer, Pending};
 
 /// Everything the app implements, in one place.

@@ -92,6 +92,17 @@ impl<T> Drop for Pending<T> {
     }
 }
 
+/// Work of the wallet's own that was started on a worker; `wait` blocks until it is done.
+#[derive(Debug)]
+pub(crate) struct Beside<T>(Receiver<T>);
+
+impl<T> Beside<T> {
+    /// `None` if the work panicked.
+    pub(crate) fn wait(self) -> Option<T> {
+        self.0.recv().ok()
+    }
+}
+
 thread_local! {
     /// On a worker: whether the caller of the call that runs has given up.
     static GIVEN_UP: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
@@ -142,7 +153,22 @@ impl Workers {
             // A caller that gave up has dropped the receiver; the late answer is ignored.
             drop(sender.send(answer));
         }));
-        Pending { receiver: accepted.then_some(receiver), started: Instant::now(), limit, given_up }
+        Pending { receiver: accepted.is_ok().then_some(receiver), started: Instant::now(), limit, given_up }
+    }
+
+    /// Starts work that must be done, and returns at once; without a free thread it is done here.
+    pub(super) fn beside<T: Send + 'static>(self: &Arc<Self>, work: impl FnOnce() -> T + Send + 'static) -> Beside<T> {
+        let (sender, receiver) = channel();
+        let work = Box::new(move || {
+            // Without an answer, whoever waits learns of the panic.
+            if let Ok(done) = catch_unwind(AssertUnwindSafe(work)) {
+                drop(sender.send(done));
+            }
+        });
+        if let Err(refused) = self.run(work) {
+            refused();
+        }
+        Beside(receiver)
     }
 
     /// Polls `call` on a worker: neither a poll that blocks nor one that panics reaches the caller.
@@ -163,17 +189,17 @@ impl Workers {
             // The caller may have given up just now.
             drop(sender.send(answer));
         }));
-        accepted.then_some(receiver)
+        accepted.is_ok().then_some(receiver)
     }
 
-    /// Runs `job`, which must not panic, on an idle or new thread. False if all threads hang.
-    fn run(self: &Arc<Self>, mut job: Job) -> bool {
+    /// Runs `job`, which must not panic, on an idle or new thread; gives it back if all threads hang.
+    fn run(self: &Arc<Self>, mut job: Job) -> Result<(), Job> {
         loop {
             let idle = {
                 let mut state = self.lock();
                 match state.idle.pop() {
                     Some(worker) => worker,
-                    None if state.alive >= self.limit => return false,
+                    None if state.alive >= self.limit => return Err(job),
                     None => {
                         state.alive += 1;
                         drop(state);
@@ -182,17 +208,21 @@ impl Workers {
                 }
             };
             match idle.send(job) {
-                Ok(()) => return true,
+                Ok(()) => return Ok(()),
                 // The thread ended; take the job back and try the next one.
                 Err(returned) => job = returned.0,
             }
         }
     }
 
-    fn start(self: &Arc<Self>, first: Job) -> bool {
+    fn start(self: &Arc<Self>, first: Job) -> Result<(), Job> {
         let pool = Arc::downgrade(self);
+        // A thread that cannot be started drops what it was to run.
+        let first = Arc::new(Mutex::new(Some(first)));
+        let slot = Arc::clone(&first);
+        let take = |slot: &Mutex<Option<Job>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let body = move || {
-            let mut job = first;
+            let Some(mut job) = take(&slot) else { return };
             loop {
                 job();
                 let (sender, receiver) = channel();
@@ -206,14 +236,11 @@ impl Workers {
                 }
             }
         };
-        match (self.spawn)(Box::new(body)) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%error, "no thread for a call of the host");
-                self.lock().alive -= 1;
-                false
-            }
-        }
+        (self.spawn)(Box::new(body)).or_else(|error| {
+            tracing::error!(%error, "no thread for a call of the host");
+            self.lock().alive -= 1;
+            take(&first).map_or(Ok(()), Err)
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, WorkerState> {
@@ -284,6 +311,22 @@ mod tests {
         // The system has threads again.
         Arc::get_mut(&mut workers).unwrap().spawn = start_thread;
         assert_eq!(workers.pending(LONG, || 7).wait(), Ok(7));
+    }
+
+    #[test]
+    fn work_that_must_be_done_is_done_without_a_thread() {
+        let mut workers = Workers::new(1);
+        workers.spawn = |_| Err(io::Error::from(io::ErrorKind::OutOfMemory));
+        let here = thread::current().id();
+        assert_eq!(Arc::new(workers).beside(|| thread::current().id()).wait(), Some(here));
+    }
+
+    #[test]
+    fn work_that_panics_has_no_answer_and_leaves_its_thread() {
+        let workers = workers(1);
+        assert_eq!(workers.beside(|| panic!("a bug")).wait(), None::<()>);
+        let here = thread::current().id();
+        assert_ne!(workers.beside(|| thread::current().id()).wait(), Some(here));
     }
 
     #[test]
