@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use zeroize::Zeroizing;
 
+use super::together::{Together, at_the_end, together};
 use super::workers::{Beside, NoAnswer, Pending, Workers};
 use super::{
     Anchor, BoxFuture, Clock, DeviceFingerprint, DevicePublicKey, DeviceState, Entropy, Host, HostError, KeyStoreError,
@@ -103,11 +104,20 @@ impl HostCalls {
         self.own_workers.beside(work)
     }
 
+    /// While the returned value lives, what this thread hands to others waits for its end, or until
+    /// this thread waits for something: one APDU wakes one thread.
+    pub(crate) fn together(&self) -> Option<Together> {
+        together(&self.own_workers)
+    }
+
     /// Starts background work. A spawner that panics loses the task, not the caller.
     pub fn spawn(&self, task: BoxFuture<()>) {
-        if catch_unwind(AssertUnwindSafe(|| self.host.spawner.spawn(task))).is_err() {
-            tracing::error!("the spawner panicked: background work was lost");
-        }
+        let spawner = Arc::clone(&self.host.spawner);
+        at_the_end(Box::new(move || {
+            if catch_unwind(AssertUnwindSafe(|| spawner.spawn(task))).is_err() {
+                tracing::error!("the spawner panicked: background work was lost");
+            }
+        }));
     }
 
     /// Sends a request through the proxy and checks the answer's size.

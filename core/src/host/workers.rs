@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 
+use super::together::{at_the_end, begin_now};
 use super::{HostError, KeyStoreError};
 
 /// Why an interface gave no answer.
@@ -55,7 +56,7 @@ impl From<NoAnswer> for KeyStoreError {
 /// that nobody waits any more.
 #[derive(Debug)]
 pub struct Pending<T> {
-    receiver: Option<Receiver<Result<T, NoAnswer>>>,
+    receiver: Receiver<Result<T, NoAnswer>>,
     started: Instant,
     limit: Duration,
     given_up: Arc<AtomicBool>,
@@ -75,9 +76,11 @@ impl<T> Pending<T> {
     /// or at its deadline if that comes first. For calls whose late effect matters.
     pub fn wait_at_most(&mut self, patience: Duration) -> Option<Result<T, NoAnswer>> {
         let timed_out = NoAnswer::TimedOut { limit: self.limit };
-        let Some(receiver) = &self.receiver else { return Some(Err(timed_out)) };
+        if !patience.is_zero() {
+            begin_now();
+        }
         let rest = self.limit.saturating_sub(self.started.elapsed());
-        match receiver.recv_timeout(rest.min(patience)) {
+        match self.receiver.recv_timeout(rest.min(patience)) {
             Ok(answer) => Some(answer),
             Err(RecvTimeoutError::Timeout) => None,
             // The call never began.
@@ -113,7 +116,7 @@ pub(crate) fn is_called_too_late() -> bool {
     GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|given_up| given_up.load(Ordering::Acquire)))
 }
 
-type Job = Box<dyn FnOnce() + Send + 'static>;
+pub(super) type Job = Box<dyn FnOnce() + Send + 'static>;
 
 /// How a thread is started.
 type Spawn = fn(Job) -> io::Result<()>;
@@ -137,7 +140,7 @@ impl Workers {
         Self { limit, spawn: start_thread, state: Mutex::default() }
     }
 
-    /// Starts `call` and returns at once.
+    /// Starts `call` and returns at once; within an APDU, `call` starts at its end or when somebody waits.
     pub(super) fn pending<T: Send + 'static>(
         self: &Arc<Self>,
         limit: Duration,
@@ -146,14 +149,17 @@ impl Workers {
         let (sender, receiver) = channel();
         let given_up = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&given_up);
-        let accepted = self.run(Box::new(move || {
+        let job: Job = Box::new(move || {
             GIVEN_UP.set(Some(flag));
             let answer = catch_unwind(AssertUnwindSafe(call)).map_err(|_| NoAnswer::Panicked);
             GIVEN_UP.set(None);
             // A caller that gave up has dropped the receiver; the late answer is ignored.
             drop(sender.send(answer));
-        }));
-        Pending { receiver: accepted.is_ok().then_some(receiver), started: Instant::now(), limit, given_up }
+        });
+        let workers = Arc::clone(self);
+        // A job that no thread takes is dropped, which disconnects the receiver.
+        at_the_end(Box::new(move || drop(workers.run(job))));
+        Pending { receiver, started: Instant::now(), limit, given_up }
     }
 
     /// Starts work that must be done, and returns at once; without a free thread it is done here.
@@ -193,7 +199,7 @@ impl Workers {
     }
 
     /// Runs `job`, which must not panic, on an idle or new thread; gives it back if all threads hang.
-    fn run(self: &Arc<Self>, mut job: Job) -> Result<(), Job> {
+    pub(super) fn run(self: &Arc<Self>, mut job: Job) -> Result<(), Job> {
         loop {
             let idle = {
                 let mut state = self.lock();

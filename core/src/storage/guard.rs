@@ -128,6 +128,8 @@ impl Guard {
     /// Waits for the turn.
     pub(super) fn turn(self: &Arc<Self>) -> Result<Turn, StoreError> {
         let end = Instant::now() + TURN_LIMIT;
+        // Who has the turn may wait for a write that this thread has yet to begin.
+        crate::host::begin_now();
         let mut state = self.lock();
         while state.busy {
             let rest = end.saturating_duration_since(Instant::now());
