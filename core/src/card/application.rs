@@ -189,7 +189,7 @@ impl CardApplication {
         self.card = None;
         let answer = Prepared::read(command, &app, &pdol_data, hooks).and_then(|prepared| {
             let decision = hooks.decide(&prepared.request);
-            prepared.answer(decision)
+            prepared.answer(decision, hooks)
         });
         match answer {
             Ok(data) => Ok(StatusWord::OK.answer_with(data)),

@@ -53,18 +53,25 @@ impl<'a> Prepared<'a> {
         Ok(Self { terminal, request, cryptogram_input, signing, random: Random::draw(hooks) })
     }
 
-    /// The answer's data field.
+    /// The answer's data field. An approval is computed while the burn becomes durable, and destroyed if
+    /// it does not.
     ///
     /// A request for an AAC is answered with an AAC whatever was decided: the answer is never of a
     /// higher kind than what was asked for.
-    pub(super) fn answer(self, decision: CryptogramDecision) -> Result<Vec<u8>, StatusWord> {
+    pub(super) fn answer(self, decision: CryptogramDecision, hooks: &mut dyn TapHooks) -> Result<Vec<u8>, StatusWord> {
         match decision {
-            CryptogramDecision::Approve { credential, cdcvm_done: _, reference }
-                if self.request.requested != CryptogramRequested::Aac =>
-            {
-                self.approve(&credential, reference)
+            CryptogramDecision::Approve { credential, cdcvm_done: _, reference } => {
+                let approval = if self.request.requested == CryptogramRequested::Aac {
+                    Ok(self.decline(credential.atc, false))
+                } else {
+                    self.approve(&credential, reference)
+                };
+                let mut approval = approval.map(Zeroizing::new);
+                if !hooks.is_burnt() {
+                    return Ok(self.decline(0, false));
+                }
+                approval.as_mut().map(|data| std::mem::take(&mut **data)).map_err(|status| *status)
             }
-            CryptogramDecision::Approve { credential, .. } => Ok(self.decline(credential.atc, false)),
             CryptogramDecision::Decline { atc, see_phone } => Ok(self.decline(atc, see_phone)),
         }
     }

@@ -36,7 +36,8 @@ pub struct CryptogramRequest {
     pub unpredictable_number: [u8; 4],
 }
 
-/// A credential that has been burnt: durable on disk, free to leave as a cryptogram.
+/// A credential whose burn is under way: what is computed with it may leave once
+/// [`TapHooks::is_burnt`] has said so, and not before.
 #[derive(Debug)]
 pub struct BurntCredential {
     /// Its application transaction counter.
@@ -50,7 +51,8 @@ pub struct BurntCredential {
 /// The answer to a [`CryptogramRequest`].
 #[derive(Debug)]
 pub enum CryptogramDecision {
-    /// ARQC. The burn is durable before this value exists.
+    /// ARQC. The burn is under way; the answer is made meanwhile, and leaves only after
+    /// [`TapHooks::is_burnt`].
     Approve {
         /// The credential.
         credential: BurntCredential,
@@ -78,6 +80,11 @@ pub trait TapHooks {
 
     /// A well-formed request for a cryptogram. Called at most once a tap.
     fn decide(&mut self, request: &CryptogramRequest) -> CryptogramDecision;
+
+    /// Blocks until the burn that [`decide`](Self::decide) began is durable. Called exactly once after
+    /// an approval, when the answer is made. False if it failed: the answer must be destroyed, and an
+    /// AAC leave instead.
+    fn is_burnt(&mut self) -> bool;
 
     /// A command broke the protocol in a way that ends the tap (a repeated GENERATE AC is 6985 and
     /// does not: its tap ended with the first). Also called with 6F00 after `decide` approved, if the
