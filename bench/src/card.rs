@@ -32,6 +32,9 @@ pub struct Taps {
     pub apdus: usize,
     /// Bytes of its commands and answers.
     pub bytes: usize,
+    /// Taps that were declined, and are not among the times: on a busy machine the app's answer may
+    /// miss its deadline of 100 ms.
+    pub declined: usize,
 }
 
 impl Taps {
@@ -47,18 +50,20 @@ impl Taps {
 /// `process_apdu` counts.
 ///
 /// # Errors
-/// If a tap is not paid.
+/// If the first tap is not paid, or fewer than half of them.
 pub fn taps(folder: &Path, cryptogram: Cryptogram, runs: usize) -> Result<Taps> {
     let phone = Phone::new(folder)?;
     let profile = phone.stock(u32::try_from(runs)? + 50)?;
     let wallet = phone.handset.wallet(phone.handset.config())?;
     let commands = conversation(&profile, cryptogram)?;
     // The first tap reads and compiles; that is the cold start's business.
-    let bytes = pay(&wallet, &commands, cryptogram)?.1;
+    let (_, bytes) = pay(&wallet, &commands, cryptogram)?.context("the first tap was declined")?;
     let mut all = Vec::with_capacity(runs);
     for _ in 0..runs {
-        all.push(pay(&wallet, &commands, cryptogram)?.0);
+        all.extend(pay(&wallet, &commands, cryptogram)?.map(|(times, _)| times));
     }
+    let declined = runs - all.len();
+    ensure!(declined <= all.len(), "{declined} of {runs} taps were declined");
     let column = |at: usize| all.iter().filter_map(|times| times.get(at).copied()).collect();
     let taps = Taps {
         first_select: Samples::new(column(0))?,
@@ -67,13 +72,14 @@ pub fn taps(folder: &Path, cryptogram: Cryptogram, runs: usize) -> Result<Taps> 
         whole: Samples::new(all.iter().map(|times| times.iter().sum()).collect())?,
         apdus: commands.len(),
         bytes,
+        declined,
     };
     wallet.shutdown();
     Ok(taps)
 }
 
-/// One tap: the time of each APDU, and the bytes on the air.
-fn pay(wallet: &Wallet, commands: &[Step], cryptogram: Cryptogram) -> Result<(Vec<Duration>, usize)> {
+/// One tap: the time of each APDU, and the bytes on the air; `None` if it was declined.
+fn pay(wallet: &Wallet, commands: &[Step], cryptogram: Cryptogram) -> Result<Option<(Vec<Duration>, usize)>> {
     thread::sleep(BETWEEN_TAPS);
     let mut times = Vec::with_capacity(commands.len());
     let mut bytes = 0;
@@ -87,14 +93,13 @@ fn pay(wallet: &Wallet, commands: &[Step], cryptogram: Cryptogram) -> Result<(Ve
         bytes += command.len() + last.len();
         thread::sleep(airtime(last.len(), RADIO_BITS_PER_SECOND));
     }
-    // An ARQC, in signed dynamic data or bare; anything else was declined, and quicker.
+    // An ARQC, in signed dynamic data or bare.
     let holds = |object: &[u8]| last.windows(object.len()).any(|window| window == object);
     let proof: &[u8] = match cryptogram {
         Cryptogram::Signed => &[0x9F, 0x4B, 0x81],
         Cryptogram::Unsigned => &[0x9F, 0x26, 8],
     };
-    ensure!(holds(&[0x9F, 0x27, 1, 0x80]) && holds(proof), "the tap was not paid: {}", hex::encode(last));
-    Ok((times, bytes))
+    Ok((holds(&[0x9F, 0x27, 1, 0x80]) && holds(proof)).then_some((times, bytes)))
 }
 
 /// The APDUs between the first SELECT and GENERATE AC, back to back within one tap.
@@ -129,7 +134,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for cryptogram in [Cryptogram::Signed, Cryptogram::Unsigned] {
             let taps = taps(folder.path(), cryptogram, 2).unwrap();
-            assert_eq!((taps.whole.count(), taps.apdus), (2, 7));
+            assert_eq!((taps.whole.count() + taps.declined, taps.apdus), (2, 7));
             assert!(taps.whole.p50() >= taps.generate_ac.p50());
         }
     }

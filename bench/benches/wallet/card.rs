@@ -117,6 +117,10 @@ impl Measured {
         self.rows.push(Row::of(&format!("first SELECT of a tap, {kind}"), &taps.first_select));
         self.rows.push(Row::of(&format!("GENERATE AC with rules, permit, burn, {kind}"), &taps.generate_ac));
         self.push(&format!("whole tap with burn, {kind}"), &taps.whole);
+        if taps.declined > 0 {
+            let text = format!("{} left out: the machine is too busy for a deadline of 100 ms", taps.declined);
+            self.rows.push(Row::noted(&format!("declined taps, {kind}"), text));
+        }
     }
 
     fn push(&mut self, name: &str, samples: &Samples) {
