@@ -6,6 +6,7 @@
 //! samples, which proves nothing about more of them. A row that must leak shows that the test sees.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -20,7 +21,12 @@ use zeroize::Zeroizing;
 /// Above this, dudect calls a difference proved.
 pub const THRESHOLD: f64 = 4.5;
 
-/// Keys of each class: each lives in its own memory, so that no class has the warmer cache.
+/// Inputs are made this many at a time, before any of them is timed: what making them leaves in the
+/// caches then tells nothing of their class.
+const BATCH: usize = 512;
+
+/// Keys of each class in a batch: each lives in its own memory, anew in each batch, so that no class has
+/// the better places.
 const POOL: usize = 16;
 
 /// What one comparison found.
@@ -44,6 +50,14 @@ enum Class {
     Random,
 }
 
+impl Class {
+    fn of(bit: u8) -> Self {
+        if bit == 0 { Self::Fixed } else { Self::Random }
+    }
+}
+
+type Seed = Zeroizing<[u8; 32]>;
+
 /// Runs all comparisons, `samples` each.
 ///
 /// # Errors
@@ -51,68 +65,81 @@ enum Class {
 pub fn findings(make_key: impl Fn() -> Result<IccKeyParts>, samples: usize) -> Result<Vec<Finding>> {
     let parts = make_key()?;
     let length = parts.modulus.len();
-    let others = (0..POOL).map(|_| make_key()).collect::<Result<Vec<_>>>()?;
     let fixed = vec![0x6A; length];
-    let random = |class| if class == Class::Fixed { fixed.clone() } else { random_block(length) };
+    // Both blocks are made, whichever is taken.
+    let one_or_random = |one: &[u8], class| {
+        let random = random_block(length);
+        if class == Class::Fixed { one.to_vec() } else { random }
+    };
 
     let key = IccKey::parse(&parts)?;
-    let input = |class| (random(class), random_seed());
-    let blinded = compare("our operation, one block or random ones", false, samples, input, |(block, seed)| {
-        key.apply(block, seed).is_ok()
-    })?;
-    let small_one = |class| if class == Class::Fixed { small_block(length) } else { random_block(length) };
-    let input = |class| (small_one(class), random_seed());
-    let small = compare("our operation, 1 or random blocks", false, samples, input, |(block, seed)| {
-        key.apply(block, seed).is_ok()
-    })?;
+    let sign = |(block, seed): &mut (Vec<u8>, Seed)| key.apply(block, seed).is_ok();
+    let input = |class| (one_or_random(&fixed, class), random_seed());
+    let usual = compare("our operation, one block or random ones", samples, each(input), sign)?;
+    let small_one = small_block(length);
+    let input = |class| (one_or_random(&small_one, class), random_seed());
+    let small = compare("our operation, 1 or random blocks", samples, each(input), sign)?;
 
-    let same = (0..POOL).map(|_| IccKey::parse(&parts)).collect::<Result<Vec<_>, _>>()?;
-    let different = others.iter().map(IccKey::parse).collect::<Result<Vec<_>, _>>()?;
-    let pick = |class| {
-        let pool = if class == Class::Fixed { &same } else { &different };
-        let at = usize::from(random_byte()) % POOL;
-        pool.get(at).map(|key| (key, fixed.clone(), random_seed()))
+    let others = (0..POOL).map(|_| make_key()).collect::<Result<Vec<_>>>()?;
+    let keys = |classes: &[Class]| {
+        let pair = |other| Ok([Arc::new(IccKey::parse(&parts)?), Arc::new(IccKey::parse(other)?)]);
+        let pool = others.iter().map(pair).collect::<Result<Vec<_>>>()?;
+        let input = |(pair, class): (&[Arc<IccKey>; 2], &Class)| {
+            let [one, other] = pair;
+            let key = if *class == Class::Fixed { one } else { other };
+            (Arc::clone(key), fixed.clone(), random_seed())
+        };
+        Ok(pool.iter().cycle().zip(classes).map(input).collect())
     };
-    let keys = compare("our operation, one key or random ones", false, samples, pick, |chosen| {
-        chosen.as_mut().is_some_and(|(key, block, seed)| key.apply(block, seed).is_ok())
+    let by_key = compare("our operation, one key or random ones", samples, keys, |(key, block, seed)| {
+        key.apply(block, seed).is_ok()
     })?;
 
     let bare_key = private_key(&parts)?;
-    let number = |class| BoxedUint::from_be_slice(&small_one(class), bare_key.n_bits_precision());
-    let bare = compare("without blinding: 1 or random numbers", false, samples, number, |number| {
+    let input = |class| BoxedUint::from_be_slice(&one_or_random(&small_one, class), bare_key.n_bits_precision());
+    let bare = compare("without blinding: 1 or random numbers", samples, each(input), |number| {
         number.as_ref().is_ok_and(|number| rsa_decrypt(None::<&mut NoRng>, &bare_key, number).is_ok())
     })?;
 
-    let tell = compare("control: a comparison that stops at a difference", true, samples, random, |block| {
+    let input = |class| one_or_random(&fixed, class);
+    let seen = compare("a comparison that stops at a difference", samples, each(input), |block| {
         // Written so that the compiler does not make one wide comparison of it.
         block.iter().zip(&fixed).all(|(one, other)| black_box(one) == black_box(other)) || block.len() == length
     })?;
-    Ok(vec![blinded, small, keys, bare, tell])
+    Ok(vec![usual, small, by_key, bare, Finding { control: true, ..seen }])
 }
 
-/// Times `operation` on inputs of either class.
+/// Inputs that are made one by one.
+fn each<T>(input: impl Fn(Class) -> T) -> impl Fn(&[Class]) -> Result<Vec<T>> {
+    move |classes| Ok(classes.iter().map(|class| input(*class)).collect())
+}
+
+/// Times `operation` on inputs of either class, in random order.
 fn compare<T>(
     name: &'static str,
-    control: bool,
     samples: usize,
-    input: impl Fn(Class) -> T,
+    inputs: impl Fn(&[Class]) -> Result<Vec<T>>,
     mut operation: impl FnMut(&mut T) -> bool,
 ) -> Result<Finding> {
-    let mut times = Vec::with_capacity(samples);
-    // A tenth more, which warms up.
-    for round in 0..samples + samples / 10 {
-        let class = if random_byte() & 1 == 0 { Class::Fixed } else { Class::Random };
-        let mut input = input(class);
-        let start = Instant::now();
-        let done = black_box(operation(black_box(&mut input)));
-        let took = start.elapsed();
-        ensure!(done, "{name}: the operation failed");
-        if round >= samples / 10 {
-            times.push((class, took.as_secs_f64() * 1e9));
+    let mut times = Vec::with_capacity(samples + BATCH);
+    // The first batch warms up.
+    let mut warm = false;
+    while times.len() < samples {
+        let classes: Vec<_> = random_block(BATCH).iter().map(|byte| Class::of(byte & 1)).collect();
+        let mut inputs = inputs(&classes)?;
+        for (input, class) in inputs.iter_mut().zip(classes) {
+            let start = Instant::now();
+            let done = black_box(operation(black_box(input)));
+            let took = start.elapsed();
+            ensure!(done, "{name}: the operation failed");
+            if warm {
+                times.push((class, took.as_secs_f64() * 1e9));
+            }
         }
+        warm = true;
     }
     let t = furthest(&times).with_context(|| format!("{name}: too few samples"))?;
-    Ok(Finding { name, samples, t, control })
+    Ok(Finding { name, samples: times.len(), t, control: false })
 }
 
 /// The t value furthest from 0, over all times and over those below some percentiles of all.
@@ -184,16 +211,10 @@ fn random_block(length: usize) -> Vec<u8> {
     block
 }
 
-fn random_seed() -> Zeroizing<[u8; 32]> {
+fn random_seed() -> Seed {
     let mut seed = Zeroizing::new([0; 32]);
     OsEntropy.fill(&mut *seed);
     seed
-}
-
-fn random_byte() -> u8 {
-    let mut byte = [0];
-    OsEntropy.fill(&mut byte);
-    byte.into_iter().next().unwrap_or_default()
 }
 
 /// There is no blinding to draw for.

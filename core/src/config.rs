@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use iso_currency::Currency;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::card::profile::CvmLimit;
 use crate::error::WalletError;
 use crate::host::Deadlines;
 
@@ -28,6 +30,12 @@ pub struct WalletConfig {
     pub support_transit: bool,
     /// Allow transit taps with the screen locked. Default off; the service's switch wins.
     pub support_lock_screen_pay: bool,
+    /// Above these amounts, one a currency, a tap needs the user's proof of presence (10003) also where
+    /// the card's own limit is higher; at most 100. They tighten the card's rules and never loosen them;
+    /// a currency that is not listed goes by the card's rules alone. Default none. The service's limit
+    /// for a currency wins ([`TransactionConfig::password_free_amounts`]). A limit that users change
+    /// while the wallet is open belongs into the permit, as `NeedAuth`.
+    pub password_free_limits: Vec<CvmLimit>,
     /// How many transactions are kept on the phone: 0 to 100 000. Default 1 000.
     pub history_limit: u32,
     /// How long each host interface may take. The defaults are the documented ones.
@@ -47,6 +55,7 @@ impl WalletConfig {
             session_age: Duration::from_secs(600),
             support_transit: false,
             support_lock_screen_pay: false,
+            password_free_limits: Vec::new(),
             history_limit: 1_000,
             deadlines: Deadlines::default(),
         }
@@ -85,12 +94,39 @@ impl WalletConfig {
             ),
             ("history_limit", self.history_limit <= 100_000, format!("is {}, limit 100000", self.history_limit)),
         ];
-        match checks.into_iter().find(|(_, good, _)| !good) {
-            Some((field, _, reason)) => Err(WalletError::InvalidInput { field, reason }),
-            None => Ok(()),
+        if let Some((field, _, reason)) = checks.into_iter().find(|(_, good, _)| !good) {
+            return Err(WalletError::InvalidInput { field, reason });
         }
+        check_limits("password_free_limits", &self.password_free_limits)
     }
 }
+
+/// Limits of amounts: known currencies, each once, amounts that a terminal can send.
+fn check_limits(field: &'static str, limits: &[CvmLimit]) -> Result<(), WalletError> {
+    let refused = |reason| Err(WalletError::InvalidInput { field, reason });
+    if limits.len() > LIMITS {
+        return refused(format!("has {} limits, limit {LIMITS}", limits.len()));
+    }
+    for (index, limit) in limits.iter().enumerate() {
+        let CvmLimit { currency, amount_minor } = *limit;
+        if Currency::from_numeric(currency).and_then(|known| known.exponent()).is_none() {
+            return refused(format!("has currency {currency}, which has no minor unit in ISO 4217"));
+        }
+        if limits.iter().take(index).any(|earlier| earlier.currency == currency) {
+            return refused(format!("has currency {currency} twice"));
+        }
+        if amount_minor > LARGEST_AMOUNT {
+            return refused(format!("has amount {amount_minor}, limit {LARGEST_AMOUNT}"));
+        }
+    }
+    Ok(())
+}
+
+/// Most limits of amounts.
+const LIMITS: usize = 100;
+
+/// Tag 9F02 has 12 digits (EMV Book 3, annex A).
+const LARGEST_AMOUNT: u64 = 999_999_999_999;
 
 /// The service's configuration, by the field's names. An absent part or a count of 0 means "the
 /// default".
@@ -137,9 +173,14 @@ pub struct TransactionConfig {
     /// Wins over `support_lock_screen_pay`.
     #[serde(deserialize_with = "switch_or_absent")]
     pub is_support_transit_without_consent: Option<bool>,
-    /// Allows asking for the password-free amount with the status.
+    /// Takes `password_free_amounts` into use. Absent = off: then the app's own limits are in force.
     #[serde(deserialize_with = "switch_or_absent")]
     pub async_amount_limit_switch: Option<bool>,
+    /// Win over `password_free_limits`, currency by currency, while `async_amount_limit_switch` is on.
+    /// They come with the token's state, so each `sync_token` asks for them. The key is ours: the
+    /// field's has a switch for such amounts and no public form of them.
+    #[serde(deserialize_with = "limits_or_invalid", skip_serializing_if = "Vec::is_empty")]
+    pub password_free_amounts: Vec<CvmLimit>,
 }
 
 /// A poll budget: how often, and how long between.
@@ -173,7 +214,10 @@ impl RemoteConfig {
             Some((field, value, limit)) => {
                 Err(WalletError::InvalidInput { field, reason: format!("is {value}, limit {limit}") })
             }
-            None => Ok(()),
+            None => check_limits(
+                "nfc_transaction_config.passwordFreeAmounts",
+                &self.nfc_transaction_config.password_free_amounts,
+            ),
         }
     }
 
@@ -208,6 +252,13 @@ fn number_or_invalid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, 
 /// A switch that is neither on nor off counts as absent: the app's own is in force.
 fn switch_or_absent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     Ok(serde_json::Value::deserialize(deserializer)?.as_bool())
+}
+
+/// A list that is none stands for one limit that is refused by name.
+fn limits_or_invalid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<CvmLimit>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let invalid = || vec![CvmLimit { currency: 0, amount_minor: u64::MAX }];
+    Ok(serde_json::from_value(value).unwrap_or_else(|_| invalid()))
 }
 
 /// A count of 0 is the vendor's "unset": the printed interval beside it is then meaningless too.
@@ -268,6 +319,18 @@ impl Configuration {
         let switch = self.remote().nfc_transaction_config.is_support_transit_without_consent;
         switch.unwrap_or(self.app.support_lock_screen_pay)
     }
+
+    /// Is this amount above what the app, or the service in its place, lets pass without a proof of
+    /// presence? False for a currency for which nobody set a limit.
+    #[must_use]
+    pub fn exceeds_password_free_limit(&self, currency: u16, amount_minor: u64) -> bool {
+        let of = |limits: &[CvmLimit]| limits.iter().find(|limit| limit.currency == currency).map(|l| l.amount_minor);
+        let remote = self.remote.read().unwrap_or_else(PoisonError::into_inner);
+        let service = &remote.nfc_transaction_config;
+        let services =
+            if service.async_amount_limit_switch == Some(true) { of(&service.password_free_amounts) } else { None };
+        services.or_else(|| of(&self.app.password_free_limits)).is_some_and(|limit_minor| amount_minor > limit_minor)
+    }
 }
 
 #[cfg(test)]
@@ -299,6 +362,62 @@ mod tests {
         assert_eq!(error.code(), 10011);
         let bad_key = WalletConfig { service_trust_key: vec![4; 65], ..config() };
         assert!(matches!(bad_key.validate(), Err(WalletError::InvalidInput { field: "service_trust_key", .. })));
+    }
+
+    const EURO: u16 = 978;
+
+    fn limit(currency: u16, amount_minor: u64) -> CvmLimit {
+        CvmLimit { currency, amount_minor }
+    }
+
+    #[test]
+    fn a_password_free_limit_names_a_known_currency_once() {
+        let with = |limits: Vec<CvmLimit>| WalletConfig { password_free_limits: limits, ..config() }.validate();
+        with(vec![limit(EURO, 0), limit(756, 999_999_999_999)]).unwrap();
+        let refusal = |limits| with(limits).unwrap_err().to_string();
+        assert_eq!(
+            refusal(vec![limit(1, 5)]),
+            "password_free_limits: has currency 1, which has no minor unit in ISO 4217"
+        );
+        assert_eq!(refusal(vec![limit(EURO, 5), limit(EURO, 6)]), "password_free_limits: has currency 978 twice");
+        assert_eq!(
+            refusal(vec![limit(EURO, 1_000_000_000_000)]),
+            "password_free_limits: has amount 1000000000000, limit 999999999999"
+        );
+        assert_eq!(refusal(vec![limit(EURO, 1); 101]), "password_free_limits: has 101 limits, limit 100");
+    }
+
+    #[test]
+    fn the_services_limit_wins_only_while_its_switch_is_on() {
+        let app = WalletConfig { password_free_limits: vec![limit(EURO, 2_000), limit(756, 100)], ..config() };
+        let configuration = Configuration::new(app, RemoteConfig::default());
+        let exceeds = |minor| configuration.exceeds_password_free_limit(EURO, minor);
+        assert_eq!((exceeds(2_000), exceeds(2_001)), (false, true));
+        assert!(!configuration.exceeds_password_free_limit(826, 1_000_000));
+
+        let amounts = r#""passwordFreeAmounts":[{"currency":978,"amount_minor":3000}]"#;
+        for (switch, free) in [("false", false), ("true", true)] {
+            let text = format!(r#"{{"nfc_transaction_config":{{"asyncAmountLimitSwitch":{switch},{amounts}}}}}"#);
+            configuration.set_remote(serde_json::from_str(&text).unwrap()).unwrap();
+            assert_eq!(!exceeds(3_000), free, "{switch}");
+            assert!(exceeds(3_001));
+            // What the service says nothing of stays the app's.
+            assert!(configuration.exceeds_password_free_limit(756, 101));
+        }
+    }
+
+    #[test]
+    fn amounts_that_are_none_are_refused_by_name_and_do_not_hide_the_rest() {
+        for value in ["3000", "\"x\"", "[{\"currency\":\"EUR\",\"amount_minor\":1}]", "null"] {
+            let amounts = format!(r#""passwordFreeAmounts":{value},"isSupportTransit":true"#);
+            let text = format!(r#"{{"nfc_transaction_config":{{{amounts}}}}}"#);
+            let config: RemoteConfig = serde_json::from_str(&text).unwrap();
+            assert_eq!(config.nfc_transaction_config.is_support_transit, Some(true));
+            assert!(matches!(
+                config.validate(),
+                Err(WalletError::InvalidInput { field: "nfc_transaction_config.passwordFreeAmounts", .. })
+            ));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What every room works with: the host, the store, the service, the configuration, the events.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Configuration;
 use crate::host::{EventQueue, HostCalls, MonitorEvent};
@@ -16,6 +16,7 @@ pub(crate) struct Context {
     pub(crate) service: TokenServiceClient,
     pub(crate) sessions: Sessions,
     pub(crate) configuration: Configuration,
+    pub(crate) contact: ServiceContact,
     /// To listeners of activations.
     pub(crate) events: EventQueue,
     /// To the listener of taps.
@@ -49,12 +50,34 @@ impl Context {
 
     /// One operation for `user`, under a request id of the caller's.
     pub(crate) async fn ask(&self, user: &User, operation: &Operation, request_id: RequestId) -> Result<Answer> {
-        self.service.call(&user.id, operation, request_id).await
+        let answer = self.service.call(&user.id, operation, request_id).await;
+        // A refusal is an authenticated answer too.
+        if matches!(answer, Ok(_) | Err(WalletError::Service { .. })) {
+            self.note_contact(user.key);
+        }
+        answer
     }
 
     /// One operation that may be asked anew at any time (a poll, a query).
     pub(crate) async fn query(&self, user: &User, operation: &Operation) -> Result<Answer> {
         self.ask(user, operation, RequestId::random(self.calls.entropy())).await
+    }
+
+    /// Has the service said nothing to `user` for so long that a suspension may be unknown here? Also if
+    /// it never did, or if the clock shows less than it did then.
+    pub(crate) fn is_service_silent(&self, user: UserKey) -> bool {
+        let heard_ms = self.contact.of(user, &self.store).at_ms;
+        let silence_ms = heard_ms.and_then(|heard_ms| self.service.service_now_ms().checked_sub(heard_ms));
+        silence_ms.is_none_or(|silence_ms| !(-CLOCK_TOLERANCE_MS..=SERVICE_SILENCE_MS).contains(&silence_ms))
+    }
+
+    fn note_contact(&self, user: UserKey) {
+        let at_ms = self.service.service_now_ms();
+        if self.contact.note(user, at_ms, &self.store)
+            && let Err(error) = self.store.write(|tx| tx.set_setting(&contact_setting(user), &at_ms.to_be_bytes()))
+        {
+            tracing::debug!(code = error.code(), "contact with the service not noted");
+        }
     }
 
     /// Random bytes.
@@ -69,6 +92,59 @@ impl Context {
         let monitor = Arc::clone(&self.calls.host().monitor);
         self.monitor_events.push(move || monitor.track(event));
     }
+}
+
+/// When the service last gave an authenticated answer to the connected user.
+#[derive(Debug, Default)]
+pub(crate) struct ServiceContact(Mutex<Option<Heard>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    user: UserKey,
+    /// By the service's clock.
+    at_ms: Option<i64>,
+    /// What the store says.
+    stored_ms: Option<i64>,
+}
+
+/// A later contact within this is not worth a write.
+const STORE_FROM_MS: i64 = 3_600_000;
+
+/// A day.
+const SERVICE_SILENCE_MS: i64 = 86_400_000;
+
+/// The wall clock of a new process is only about right.
+const CLOCK_TOLERANCE_MS: i64 = 300_000;
+
+impl ServiceContact {
+    /// Answers whether the store should learn of it.
+    fn note(&self, user: UserKey, at_ms: i64, store: &Store) -> bool {
+        let earlier = self.of(user, store);
+        let worth_a_write =
+            earlier.stored_ms.is_none_or(|stored| stored.abs_diff(at_ms) >= STORE_FROM_MS.unsigned_abs());
+        let stored_ms = if worth_a_write { Some(at_ms) } else { earlier.stored_ms };
+        *self.lock() = Some(Heard { user, at_ms: Some(at_ms), stored_ms });
+        worth_a_write
+    }
+
+    fn of(&self, user: UserKey, store: &Store) -> Heard {
+        if let Some(heard) = self.lock().filter(|heard| heard.user == user) {
+            return heard;
+        }
+        let stored = store.read(|tx| tx.setting(&contact_setting(user))).ok().flatten();
+        let stored_ms = stored.and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
+        let heard = Heard { user, at_ms: stored_ms, stored_ms };
+        *self.lock() = Some(heard);
+        heard
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Heard>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn contact_setting(user: UserKey) -> String {
+    format!("service_contact.{}", user.0)
 }
 
 /// The service answered another question than the one asked.

@@ -21,6 +21,12 @@ pub enum Advice {
     Authenticate,
     /// Call `replenish`.
     Replenish,
+    /// Call `unlock`. It lifts the user's lock only, and says who else holds the token.
+    Unlock,
+    /// Let the user confirm, then call `confirm_activation`.
+    Confirm,
+    /// Call `sync_token`: the service knows what this phone does not.
+    Sync,
     /// Call `activate`; the old token is of no more use on this device.
     Reactivate,
     /// Free storage on the device, then try again.
@@ -213,7 +219,7 @@ impl WalletError {
                 | ActivationFailure::ProfileRefused { .. } => Advice::Reactivate,
             },
             Self::NoToken | Self::StoreCorrupt | Self::StoreRolledBack => Advice::Reactivate,
-            Self::TokenUnavailable { .. } => Advice::Retry,
+            Self::TokenUnavailable { reason } => reason.advice(),
             Self::Service { reason } => reason.advice(),
             Self::KeyStore { reason } => match reason {
                 KeyStoreProblem::Locked | KeyStoreProblem::UserCancelled => Advice::Authenticate,
@@ -261,6 +267,16 @@ pub enum TokenProblem {
     /// An earlier lock, unlock or delete has an unknown outcome; call `sync_token`.
     #[error("the outcome of an earlier call is unknown")]
     OutcomeUnknown,
+}
+
+impl TokenProblem {
+    fn advice(&self) -> Advice {
+        match self {
+            Self::Suspended(_) => Advice::Unlock,
+            Self::AwaitsConfirmation => Advice::Confirm,
+            Self::OutcomeUnknown => Advice::Sync,
+        }
+    }
 }
 
 /// What went wrong between the wallet and the service.
@@ -336,9 +352,9 @@ impl ServiceProblem {
     fn advice(&self) -> Advice {
         match self {
             Self::Declined { .. } | Self::UnknownToken | Self::BadSignature => Advice::Reactivate,
-            Self::RateLimited { .. } | Self::SessionRequired | Self::ClockSkew | Self::Suspended | Self::Internal => {
-                Advice::Retry
-            }
+            Self::RateLimited { .. } | Self::SessionRequired | Self::ClockSkew | Self::Internal => Advice::Retry,
+            // The phone did not know.
+            Self::Suspended => Advice::Sync,
             Self::WrongUser => Advice::Reconnect,
             Self::UnknownOperation => Advice::UpdateApp,
         }

@@ -39,25 +39,28 @@ impl Serialize for SecretBytes {
 
 impl<'de> Deserialize<'de> for SecretBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(HexVisitor).map(Self)
+        deserializer.deserialize_str(HexVisitor).map(|mut bytes| Self(std::mem::take(&mut *bytes)))
     }
 }
 
-/// A secret of exactly `N` bytes.
+/// A secret of exactly `N` bytes, at one place in memory: moving it moves a pointer, and leaves no copy
+/// behind on a stack.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Secret<const N: usize>([u8; N]);
+pub struct Secret<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> Secret<N> {
-    /// Takes the bytes.
+    /// Copies the bytes. The array is the caller's to wipe: [`from_slice`](Self::from_slice) needs none.
     #[must_use]
     pub fn new(bytes: [u8; N]) -> Self {
-        Self(bytes)
+        Self(Box::new(bytes))
     }
 
     /// Reads exactly `N` bytes; `None` for any other length.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+        let mut place = Box::new([0; N]);
+        place.as_mut_slice().copy_from_slice(bytes.get(..N).filter(|_| bytes.len() == N)?);
+        Some(Self(place))
     }
 
     /// The bytes. Named so that each reader can be found by searching for it.
@@ -75,31 +78,47 @@ impl<const N: usize> std::fmt::Debug for Secret<N> {
 
 impl<const N: usize> Serialize for Secret<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = Zeroizing::new(hex::encode(self.0));
+        let text = Zeroizing::new(hex::encode(self.expose()));
         serializer.serialize_str(&text)
     }
 }
 
 impl<'de, const N: usize> Deserialize<'de> for Secret<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = Zeroizing::new(deserializer.deserialize_str(HexVisitor)?);
+        let bytes = deserializer.deserialize_str(HexVisitor)?;
         Self::from_slice(&bytes)
             .ok_or_else(|| serde::de::Error::custom(format!("secret is {} bytes, not {N}", bytes.len())))
     }
 }
 
+/// How deep below its caller a computation over secrets leaves traces, in bytes, with room to spare.
+const STACK_DEPTH: usize = 32 * 1024;
+
+/// Overwrites what functions that have returned left on the stack: compilers and ciphers copy blocks
+/// there, and nobody wipes them. To be called where the work with a secret is over, from where it
+/// began.
+#[inline(never)]
+pub(crate) fn scrub_stack() {
+    let mut frame = [0; STACK_DEPTH];
+    // Nothing reads it: else the compiler would leave it out.
+    std::hint::black_box(&mut frame);
+}
+
 struct HexVisitor;
 
 impl serde::de::Visitor<'_> for HexVisitor {
-    type Value = Vec<u8>;
+    type Value = Zeroizing<Vec<u8>>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a hex string")
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Zeroizing<Vec<u8>>, E> {
+        // At its full length from the start: a vector that grows leaves copies behind.
+        let mut bytes = Zeroizing::new(vec![0; text.len() / 2]);
         // The error of `hex` names the offending character, which could be part of a secret.
-        hex::decode(text).map_err(|_| E::custom("not a hex string"))
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| E::custom("not a hex string"))?;
+        Ok(bytes)
     }
 }
 

@@ -4,11 +4,13 @@
 //! (the app's proxy, the payment provider's server, the gateway), `issuer` makes cards and judges
 //! cryptograms, `pos` is the terminal, `checkout` is one payment at it, `control` lets tests in any
 //! language steer the servers, `device` is a simulated phone's hardware, `phone` is a wallet in a
-//! process of its own, and `servers` starts everything on loopback.
+//! process of its own, `explain` puts APDUs into words, `vpcd` puts a card into a virtual PC/SC reader,
+//! and `servers` starts everything on loopback.
 
 pub mod checkout;
 pub mod control;
 pub mod device;
+pub mod explain;
 pub mod issuer;
 pub mod phone;
 pub mod pos;
@@ -16,3 +18,4 @@ pub mod relay;
 pub mod servers;
 pub mod token_service;
 pub mod torture;
+pub mod vpcd;

@@ -1,7 +1,8 @@
 //! Patterns: what a scenario expects of a JSON value.
 //!
-//! An object matches if each of its keys does; `{"at_least": n}` and `{"at_most": n}` match numbers;
-//! everything else must be equal. What the pattern does not name does not matter.
+//! An object matches if each of its keys does; `{"at_least": n}` and `{"at_most": n}` match numbers,
+//! `{"ends_with": "..."}` a text; everything else must be equal. What the pattern does not name does not
+//! matter.
 
 use serde_json::Value;
 
@@ -15,6 +16,10 @@ pub fn mismatch(pattern: &Value, found: &Value) -> Option<String> {
             }
             if let Some(limit) = fields.get("at_most").and_then(Value::as_f64) {
                 return number(found, |n| n <= limit, &format!("at most {limit}"));
+            }
+            if let Some(end) = fields.get("ends_with").and_then(Value::as_str) {
+                let fits = found.as_str().is_some_and(|text| text.ends_with(end));
+                return (!fits).then(|| format!("expected a text that ends with {end}, found {found}"));
             }
             fields.iter().find_map(|(key, pattern)| {
                 let value = found.get(key).unwrap_or(&Value::Null);
@@ -57,5 +62,7 @@ mod tests {
         );
         assert_eq!(mismatch(&json!({ "absent": 1 }), &found).unwrap(), "absent: expected 1, found null");
         assert!(mismatch(&json!([1]), &json!([1, 2])).is_some());
+        assert_eq!(mismatch(&json!({ "page": { "ends_with": "ment" } }), &found), None);
+        assert!(mismatch(&json!({ "page": { "ends_with": "Pay" } }), &found).is_some());
     }
 }

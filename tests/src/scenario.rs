@@ -135,6 +135,15 @@ pub struct TapStep {
     /// The reader's own CVM limit, as a person writes it.
     #[serde(default)]
     pub cvm_limit: Option<String>,
+    /// Tag 9F03, as a person writes it.
+    #[serde(default)]
+    pub other_amount: Option<String>,
+    /// Tag 5F2A, in place of the currency's own number.
+    #[serde(default)]
+    pub currency_number: Option<u16>,
+    /// Tag 9F1D in hex; by default the reader fills it in.
+    #[serde(default)]
+    pub risk_management: Option<String>,
 }
 
 fn euro() -> String {

@@ -28,6 +28,9 @@ pub fn small_purchase() -> TapStep {
         answer_within_ms: None,
         untold: false,
         cvm_limit: None,
+        other_amount: None,
+        currency_number: None,
+        risk_management: None,
     }
 }
 
@@ -109,6 +112,14 @@ fn purchase(step: &TapStep, now_ms: i64, number: u32) -> Result<Purchase, String
     }
     if let Some(limit) = &step.cvm_limit {
         purchase.cvm_limit_minor = minor("cvm_limit", limit)?.minor();
+    }
+    if let Some(other) = &step.other_amount {
+        purchase.other_amount_minor = minor("other_amount", other)?.minor();
+    }
+    purchase.currency = step.currency_number.unwrap_or(purchase.currency);
+    if let Some(text) = &step.risk_management {
+        let bytes = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        purchase.risk_management_data = Some(bytes.ok_or("risk_management is not 8 bytes of hex")?);
     }
     Ok(purchase)
 }

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
+use crate::debian;
 use crate::process::Cmd;
+use crate::report::Unavailable;
 
 /// The runner must have the version of the crate `gungraun` in `Cargo.toml`.
 const RUNNER_VERSION: &str = "0.20.0";
@@ -69,8 +71,12 @@ fn benchmark(name: &str) -> Cmd {
 
 /// Lets callgrind count, into a file. The inner error says why that is not possible here.
 fn count_instructions(root: &Path) -> Result<Result<(), String>> {
-    if let Err(why) = install_valgrind(root)? {
-        return Ok(Err(why));
+    let has_valgrind = || Cmd::new("valgrind", "--version").read(root).is_ok();
+    if let Err(error) = debian::install(root, &["valgrind"], "valgrind", has_valgrind) {
+        return match error.downcast::<Unavailable>() {
+            Ok(Unavailable(why)) => Ok(Err(why)),
+            Err(other) => Err(other),
+        };
     }
     install_runner(root)?;
     let subjects = root.join(SUBJECTS).display().to_string();
@@ -86,45 +92,6 @@ fn count_instructions(root: &Path) -> Result<Result<(), String>> {
     Ok(Ok(()))
 }
 
-/// The yardstick for RSA is the system's OpenSSL: on Debian its headers can be installed.
-fn install_openssl(root: &Path) -> Result<()> {
-    let has_openssl = || Cmd::new("pkg-config", "--exists openssl").read(root).is_ok();
-    if has_openssl() {
-        return Ok(());
-    }
-    println!("pkg-config finds no openssl: installing libssl-dev and pkg-config");
-    if !apt_install(root, "libssl-dev pkg-config")? || !has_openssl() {
-        bail!("pkg-config finds no openssl; install its headers and pkg-config (Debian: libssl-dev pkg-config)");
-    }
-    Ok(())
-}
-
-fn install_valgrind(root: &Path) -> Result<Result<(), String>> {
-    let has_valgrind = || Cmd::new("valgrind", "--version").read(root).is_ok();
-    if has_valgrind() {
-        return Ok(Ok(()));
-    }
-    println!("there is no valgrind: installing it");
-    if apt_install(root, "valgrind")? && has_valgrind() {
-        Ok(Ok(()))
-    } else {
-        Ok(Err("there is no valgrind (Debian: apt-get install valgrind)".to_owned()))
-    }
-}
-
-/// False where this is not a Debian or not run by root, or apt fails.
-fn apt_install(root: &Path, packages: &str) -> Result<bool> {
-    let is_root = Cmd::new("id", "-u").read(root).is_ok_and(|user| user.trim() == "0");
-    if !is_root || !Path::new("/etc/debian_version").exists() {
-        return Ok(false);
-    }
-    let install = Cmd::new("apt-get", "install --yes --no-upgrade --no-install-recommends")
-        .args(packages)
-        .env("DEBIAN_FRONTEND", "noninteractive");
-    // The package lists of a fresh machine are empty or old.
-    Ok(Cmd::new("apt-get", "update --quiet").run(root)? && install.run(root)?)
-}
-
 /// Builds the tool into `target/tools` if it is not there; takes some minutes, once.
 fn install_runner(root: &Path) -> Result<()> {
     let found = Cmd::new("target/tools/bin/gungraun-runner", "--version").read(root);
@@ -135,4 +102,11 @@ fn install_runner(root: &Path) -> Result<()> {
     let install = format!("install --locked --root target/tools --force gungraun-runner@{RUNNER_VERSION}");
     ensure!(Cmd::cargo(&install).run(root)?, "gungraun-runner could not be installed");
     Ok(())
+}
+
+/// The yardstick for RSA is the system's OpenSSL.
+fn install_openssl(root: &Path) -> Result<()> {
+    debian::install(root, &["libssl-dev", "pkg-config"], "OpenSSL's headers with pkg-config", || {
+        Cmd::new("pkg-config", "--exists openssl").read(root).is_ok()
+    })
 }

@@ -6,10 +6,14 @@
 
 mod bench;
 mod checks;
+mod debian;
 mod deny;
 mod dependencies;
 mod docs;
+mod pcsc;
 mod process;
+mod pyemv;
+mod python;
 mod report;
 mod test;
 

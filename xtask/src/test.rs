@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{checks, deny, dependencies, docs};
+use crate::{checks, deny, dependencies, docs, pcsc, pyemv};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,6 +31,10 @@ pub(crate) enum Step {
     Advisories,
     /// every unit, scenario and end-to-end test
     Tests,
+    /// cryptograms of our card, computed anew by the Python package pyemv
+    Pyemv,
+    /// the wallet in a PC/SC reader, read by pyscard and opensc-tool
+    Pcsc,
     /// the API documentation, without a warning
     Rustdoc,
     /// the sandbox's demo, manual activation
@@ -65,7 +69,14 @@ impl Step {
             Self::Rustdoc => Cmd::cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"),
             Self::Demo => demo(""),
             Self::DemoSilent => demo("--silent"),
-            Self::Layers | Self::Files | Self::Dependencies | Self::Glossary | Self::Deny | Self::Advisories => {
+            Self::Layers
+            | Self::Files
+            | Self::Dependencies
+            | Self::Glossary
+            | Self::Deny
+            | Self::Advisories
+            | Self::Pyemv
+            | Self::Pcsc => {
                 return None;
             }
         };
@@ -80,6 +91,8 @@ impl Step {
             Self::Glossary => docs::run(root, true).map(|()| Outcome::passed()),
             Self::Deny => deny::offline_checks(root),
             Self::Advisories => deny::advisories(root),
+            Self::Pyemv => pyemv::check(root),
+            Self::Pcsc => pcsc::check(root),
             Self::Fmt | Self::Clippy | Self::Rustdoc | Self::Tests | Self::Demo | Self::DemoSilent => {
                 let command = self.command().context("this step is a command")?;
                 match self {

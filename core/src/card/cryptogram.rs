@@ -64,7 +64,8 @@ pub(super) fn mac(key: &Secret<16>, message: &[u8]) -> [u8; 8] {
 fn halves(key: &Secret<16>) -> (Des, Des) {
     let (keys, _) = key.expose().as_chunks::<8>();
     match keys {
-        [left, right] => (Des::new(&(*left).into()), Des::new(&(*right).into())),
+        // By reference: a copy of half a key would stay on the stack.
+        [left, right] => (Des::new(left.into()), Des::new(right.into())),
         // A 16-byte array has exactly two chunks of 8.
         _ => (Des::new(&[0; 8].into()), Des::new(&[0; 8].into())),
     }

@@ -32,6 +32,8 @@ pub struct CryptogramRequest {
     pub terminal_demands_cdcvm: bool,
     /// The card's usage control (tag 9F07) and its country and currency rules allow this transaction.
     pub allowed_by_card: bool,
+    /// The terminal said something else of the transaction or of itself in the PDOL data.
+    pub contradictory: bool,
     /// Tag 9F37 (or 9F6A).
     pub unpredictable_number: [u8; 4],
 }
@@ -75,7 +77,8 @@ pub enum CryptogramDecision {
 /// All methods are called on the thread of `process_apdu`, in the order of the terminal's commands.
 pub trait TapHooks {
     /// The first SELECT of a tap (PPSE or AID) came in: run the pre-check. `None` answers 6A82.
-    /// A SELECT of the PPSE always begins a new tap; a SELECT of an AID begins one only if none runs.
+    /// Called at every SELECT of the PPSE, also of a reader that starts again within its tap; at a
+    /// SELECT of an AID only if no card was selected before.
     fn begin(&mut self) -> Option<Arc<Card>>;
 
     /// A well-formed request for a cryptogram. Called at most once a tap.

@@ -8,7 +8,7 @@ use super::dol::Dol;
 use super::hooks::{CryptogramRequest, CryptogramRequested};
 use super::profile_error::ProfileError;
 use super::tags;
-use super::terminal::{RiskManagement, kind, numeric, printable, range};
+use super::terminal::{RiskManagement, contradicts_itself, information, kind, numeric, printable, range};
 use super::tlv::Tag;
 use crate::payment::TransactionInformation;
 
@@ -25,7 +25,12 @@ const CRYPTOGRAM_INPUT: [(Tag, u8); 8] = [
 ];
 
 /// What is read besides, where the list asks for it.
-const ALSO_READ: [(Tag, u8); 2] = [(tags::RISK_MANAGEMENT, 8), (tags::MERCHANT_CATEGORY, 2)];
+const ALSO_READ: [(Tag, u8); 4] = [
+    (tags::RISK_MANAGEMENT, 8),
+    (tags::MERCHANT_CATEGORY, 2),
+    (tags::TERMINAL_TYPE, 1),
+    (tags::TERMINAL_CAPABILITIES, 3),
+];
 
 /// Checks that a PDOL asks for the objects that are read under their own length.
 pub(super) fn check_pdol(pdol: &Dol) -> Result<(), ProfileError> {
@@ -94,12 +99,14 @@ impl TerminalData<'_> {
             merchant_name: self.anywhere(tags::MERCHANT_NAME).and_then(printable),
             range: range(&risk, &self.app.rules, currency, amount_minor),
             date: hex::encode(date),
+            terminal: information(risk, |tag| self.anywhere(tag)),
         };
         Some(CryptogramRequest {
             requested,
             transaction,
             terminal_demands_cdcvm: risk.demands_cdcvm(),
             allowed_by_card: true,
+            contradictory: contradicts_itself(|tag| self.pdol(tag), |tag| self.cdol1(tag)),
             unpredictable_number: self.cdol1(tags::UNPREDICTABLE_NUMBER)?.try_into().ok()?,
         })
     }
@@ -108,8 +115,12 @@ impl TerminalData<'_> {
         self.app.cdol1.find(tag, self.cdol1_data)
     }
 
+    fn pdol(&self, tag: Tag) -> Option<&[u8]> {
+        self.app.pdol.find(tag, self.pdol_data)
+    }
+
     fn anywhere(&self, tag: Tag) -> Option<&[u8]> {
-        self.cdol1(tag).or_else(|| self.app.pdol.find(tag, self.pdol_data))
+        self.cdol1(tag).or_else(|| self.pdol(tag))
     }
 
     fn number(&self, tag: Tag) -> Option<u64> {

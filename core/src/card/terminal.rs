@@ -1,7 +1,10 @@
 //! What single data objects of a terminal mean: numbers, limits, kinds of transaction, names.
 
 use super::profile::Rules;
-use crate::payment::{TransactionKind, TransactionRange};
+use super::tags;
+use super::tlv::Tag;
+pub(super) use crate::payment::RiskManagement;
+use crate::payment::{TerminalCapabilities, TerminalInformation, TerminalType, TransactionKind, TransactionRange};
 
 /// Binary coded decimal, two digits a byte (format n); at most 9 bytes.
 pub(super) fn numeric(bytes: &[u8]) -> Option<u64> {
@@ -14,30 +17,38 @@ pub(super) fn numeric(bytes: &[u8]) -> Option<u64> {
     })
 }
 
-/// Tag 9F1D, terminal risk management data.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct RiskManagement {
-    /// The terminal filled it in; all zeros means that it did not.
-    filled: bool,
-    /// Byte 1 bit 3: the terminal knows CDCVM.
-    knows_cdcvm: bool,
-    /// Byte 2 bit 8: above the terminal's limit.
-    limit_exceeded: bool,
+/// What the terminal says of itself. `find` gives what it sent for a tag.
+pub(super) fn information<'a>(risk: RiskManagement, find: impl Fn(Tag) -> Option<&'a [u8]>) -> TerminalInformation {
+    let terminal_type = find(tags::TERMINAL_TYPE).and_then(|bytes| bytes.first().copied());
+    let capabilities = find(tags::TERMINAL_CAPABILITIES).and_then(|bytes| bytes.try_into().ok());
+    TerminalInformation {
+        terminal_type: terminal_type.map(TerminalType),
+        capabilities: capabilities.map(TerminalCapabilities),
+        risk_management: Some(risk).filter(|risk| risk.is_filled()),
+    }
 }
 
-impl RiskManagement {
-    pub(super) fn read(value: Option<&[u8]>) -> Self {
-        let Some(value @ &[first, second, ..]) = value else { return Self::default() };
-        Self {
-            filled: value.iter().any(|byte| *byte != 0),
-            knows_cdcvm: first & 0x04 != 0,
-            limit_exceeded: second & 0x80 != 0,
-        }
-    }
+/// What a terminal has no reason to change between GET PROCESSING OPTIONS and GENERATE AC. Its
+/// capabilities (9F33) and its unpredictable number may change: kernels adapt the former to the card
+/// and draw the latter anew.
+const SETTLED: [Tag; 9] = [
+    tags::AMOUNT,
+    tags::AMOUNT_OTHER,
+    tags::COUNTRY,
+    tags::CURRENCY,
+    tags::DATE,
+    tags::MERCHANT_CATEGORY,
+    tags::RISK_MANAGEMENT,
+    tags::TERMINAL_TYPE,
+    tags::TRANSACTION_TYPE,
+];
 
-    pub(super) fn demands_cdcvm(self) -> bool {
-        self.knows_cdcvm && self.limit_exceeded
-    }
+/// Did the terminal say one thing before the records and another with GENERATE AC?
+pub(super) fn contradicts_itself<'a>(
+    before: impl Fn(Tag) -> Option<&'a [u8]>,
+    now: impl Fn(Tag) -> Option<&'a [u8]>,
+) -> bool {
+    SETTLED.into_iter().any(|tag| matches!((before(tag), now(tag)), (Some(before), Some(now)) if before != now))
 }
 
 pub(super) fn kind(code: u8, amount_minor: u64, merchant_category: Option<u16>, transit: &[u16]) -> TransactionKind {
@@ -56,13 +67,13 @@ pub(super) fn kind(code: u8, amount_minor: u64, merchant_category: Option<u16>, 
 /// The terminal's word that its limit is exceeded settles it; otherwise the profile's limit does. A
 /// currency without a limit is high value from 0.01 on.
 pub(super) fn range(risk: &RiskManagement, rules: &Rules, currency: u16, amount_minor: u64) -> TransactionRange {
-    if risk.limit_exceeded {
+    if risk.exceeds_cvm_limit() {
         return TransactionRange::HighValue;
     }
     let limit = rules.cvm_limits.iter().find(|limit| limit.currency == currency);
     match limit.map_or(0, |limit| limit.amount_minor) {
         limit_minor if amount_minor > limit_minor => TransactionRange::HighValue,
-        _ if limit.is_none() && !risk.filled => TransactionRange::Unknown,
+        _ if limit.is_none() && !risk.is_filled() => TransactionRange::Unknown,
         _ => TransactionRange::LowValue,
     }
 }
@@ -121,11 +132,35 @@ mod tests {
     }
 
     #[test]
-    fn cdcvm_is_demanded_by_a_terminal_that_knows_it_and_is_above_its_limit() {
-        assert!(risk("4480000000000000").demands_cdcvm());
-        assert!(!risk("4080000000000000").demands_cdcvm());
-        assert!(!risk("4400000000000000").demands_cdcvm());
-        assert!(!RiskManagement::read(None).demands_cdcvm());
+    fn a_terminal_that_sends_nothing_of_itself_is_unknown() {
+        assert_eq!(information(RiskManagement::read(Some(&[0; 8])), |_| None), TerminalInformation::default());
+    }
+
+    #[test]
+    fn what_the_terminal_says_of_itself_is_read_by_tag() {
+        let find = |tag| match tag {
+            tags::TERMINAL_TYPE => Some(&[0x22][..]),
+            tags::TERMINAL_CAPABILITIES => Some(&[0xE0, 0x08, 0xC8][..]),
+            _ => None,
+        };
+        let said = information(risk("4480000000000000"), find);
+        assert_eq!(said.terminal_type, Some(TerminalType(0x22)));
+        assert_eq!(said.capabilities, Some(TerminalCapabilities([0xE0, 0x08, 0xC8])));
+        assert!(said.risk_management.is_some_and(RiskManagement::demands_cdcvm));
+    }
+
+    #[test]
+    fn only_what_was_said_twice_can_contradict() {
+        let said = |value: Option<&'static [u8]>, of: Tag| move |tag| value.filter(|_| tag == of);
+        let contradicts = |of, before, now| contradicts_itself(said(before, of), said(now, of));
+        for tag in SETTLED {
+            assert!(contradicts(tag, Some(&[1]), Some(&[2])), "{tag}");
+            assert!(!contradicts(tag, Some(&[1]), Some(&[1])), "{tag}");
+            assert!(!contradicts(tag, None, Some(&[1])), "{tag}");
+            assert!(!contradicts(tag, Some(&[1]), None), "{tag}");
+        }
+        assert!(!contradicts(tags::UNPREDICTABLE_NUMBER, Some(&[1]), Some(&[2])));
+        assert!(!contradicts(tags::TERMINAL_CAPABILITIES, Some(&[1]), Some(&[2])));
     }
 
     #[test]
@@ -137,6 +172,9 @@ mod tests {
         assert_eq!(kind(0x00, 0, None, &transit), TransactionKind::Purchase);
         assert_eq!(kind(0x20, 5, None, &transit), TransactionKind::Refund);
         assert_eq!(kind(0x77, 5, None, &transit), TransactionKind::Other(0x77));
+        // The profile's list is the only one.
+        assert_eq!(kind(0x00, 0, Some(4111), &[]), TransactionKind::Purchase);
+        assert_eq!(kind(0x00, 0, Some(4789), &[4789]), TransactionKind::Transit);
     }
 
     #[test]

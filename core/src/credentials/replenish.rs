@@ -34,11 +34,13 @@ pub(crate) struct Replenishing {
     backoff: Mutex<Backoff>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 struct Backoff {
     failures: u32,
     /// On the monotonic clock.
     until: Option<Duration>,
+    /// The service's own word, which outlives `forget_failures`. On the monotonic clock.
+    not_before: Option<Duration>,
 }
 
 impl Replenishing {
@@ -76,13 +78,14 @@ impl Replenishing {
 
     /// How long until automatic replenishment may try again; `None` if it may now.
     pub(crate) fn retry_in(&self, now: Duration) -> Option<Duration> {
-        let until = self.backoff.lock().unwrap_or_else(PoisonError::into_inner).until?;
-        until.checked_sub(now).filter(|rest| !rest.is_zero())
+        let backoff = *self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        backoff.until.max(backoff.not_before)?.checked_sub(now).filter(|rest| !rest.is_zero())
     }
 
-    /// The network is back, or the user changed: try at once.
+    /// The network is back, or the user changed: try at once, unless the service forbade it.
     pub(crate) fn forget_failures(&self) {
-        *self.backoff.lock().unwrap_or_else(PoisonError::into_inner) = Backoff::default();
+        let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        *backoff = Backoff { not_before: backoff.not_before, ..Backoff::default() };
     }
 
     fn remember(&self, context: &Context, outcome: &Result<u32>) {
@@ -90,24 +93,26 @@ impl Replenishing {
         match outcome {
             Ok(_) => *backoff = Backoff::default(),
             Err(error) => {
-                let pause = pause_after(backoff.failures, jitter(context), error);
-                backoff.failures = backoff.failures.saturating_add(1);
-                backoff.until = Some(context.calls.clock().monotonic() + pause);
+                backoff.fail(context.calls.clock().monotonic(), jitter(context), error);
             }
         }
     }
 }
 
-/// 30 s, doubled with each failure up to an hour, ±20 %; never before the service allows it.
-fn pause_after(failures: u32, jitter: f64, error: &WalletError) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.min(10)).unwrap_or(u32::MAX));
-    let pause = doubled.min(LONGEST_PAUSE).mul_f64(jitter);
-    match error {
-        WalletError::Service { reason: ServiceProblem::RateLimited { retry_after } } => {
-            pause.max((*retry_after).min(LONGEST_SERVICE_PAUSE))
+impl Backoff {
+    fn fail(&mut self, now: Duration, jitter: f64, error: &WalletError) {
+        self.until = Some(now + pause_after(self.failures, jitter));
+        self.failures = self.failures.saturating_add(1);
+        if let WalletError::Service { reason: ServiceProblem::RateLimited { retry_after } } = error {
+            self.not_before = Some(now + (*retry_after).min(LONGEST_SERVICE_PAUSE));
         }
-        _ => pause,
     }
+}
+
+/// 30 s, doubled with each failure up to an hour, ±20 %.
+fn pause_after(failures: u32, jitter: f64) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.min(10)).unwrap_or(u32::MAX));
+    doubled.min(LONGEST_PAUSE).mul_f64(jitter)
 }
 
 /// 0.8 to 1.2.
@@ -239,18 +244,38 @@ mod tests {
 
     #[test]
     fn the_pause_doubles_up_to_an_hour() {
-        let error = WalletError::Network { reason: NetworkProblem::Offline };
-        let pauses: Vec<u64> = (0..9).map(|failures| pause_after(failures, 1.0, &error).as_secs()).collect();
+        let pauses: Vec<u64> = (0..9).map(|failures| pause_after(failures, 1.0).as_secs()).collect();
         assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
-        assert_eq!(pause_after(40, 1.2, &error).as_secs(), 4320);
+        assert_eq!(pause_after(40, 1.2).as_secs(), 4320);
+    }
+
+    /// How long automatic replenishment waits after this answer.
+    fn paused_by(error: &WalletError) -> (Replenishing, Duration) {
+        let replenishing = Replenishing::default();
+        replenishing.backoff.lock().unwrap().fail(Duration::ZERO, 1.0, error);
+        let pause = replenishing.retry_in(Duration::ZERO).unwrap();
+        (replenishing, pause)
+    }
+
+    fn rate_limited(retry_after: Duration) -> WalletError {
+        WalletError::Service { reason: ServiceProblem::RateLimited { retry_after } }
     }
 
     #[test]
     fn the_service_can_ask_for_a_longer_pause() {
-        let retry_after = Duration::from_secs(300);
-        let error = WalletError::Service { reason: ServiceProblem::RateLimited { retry_after } };
-        assert_eq!(pause_after(0, 1.0, &error), retry_after);
-        let for_ever = WalletError::Service { reason: ServiceProblem::RateLimited { retry_after: Duration::MAX } };
-        assert_eq!(pause_after(0, 1.0, &for_ever), LONGEST_SERVICE_PAUSE);
+        assert_eq!(paused_by(&rate_limited(Duration::from_secs(300))).1, Duration::from_secs(300));
+        assert_eq!(paused_by(&rate_limited(Duration::from_secs(1))).1, FIRST_PAUSE);
+        assert_eq!(paused_by(&rate_limited(Duration::MAX)).1, LONGEST_SERVICE_PAUSE);
+    }
+
+    #[test]
+    fn a_network_that_is_back_ends_the_wallets_own_pause_and_not_the_services() {
+        let (replenishing, _) = paused_by(&WalletError::Network { reason: NetworkProblem::Offline });
+        replenishing.forget_failures();
+        assert_eq!(replenishing.retry_in(Duration::ZERO), None);
+        let (replenishing, pause) = paused_by(&rate_limited(Duration::from_secs(300)));
+        replenishing.forget_failures();
+        assert_eq!(replenishing.retry_in(Duration::ZERO), Some(pause));
+        assert_eq!(replenishing.retry_in(pause), None);
     }
 }

@@ -22,8 +22,8 @@ use crate::payment::TransactionInformation;
 /// Answers of the relay above this size are refused unread.
 pub(crate) const REPLY_LIMIT: usize = 256 * 1024;
 
-/// Calls that hang keep a thread each; beyond this many, further calls fail at once. The proxy has as
-/// many of its own, so that a dead network takes no thread from a tap.
+/// Calls that hang keep a thread each; beyond this many, further calls of the same interface fail at
+/// once. Each interface has as many of its own, so that none that hangs takes a thread from another.
 const WORKER_LIMIT: usize = 16;
 
 /// The burn of a tap, and the one before it that a slow disk still writes.
@@ -61,6 +61,8 @@ pub struct HostCalls {
     host: Host,
     deadlines: Deadlines,
     workers: Arc<Workers>,
+    device_workers: Arc<Workers>,
+    permit_workers: Arc<Workers>,
     proxy_workers: Arc<Workers>,
     /// For the wallet's own work, which hangs at most with the disk.
     own_workers: Arc<Workers>,
@@ -78,7 +80,8 @@ impl HostCalls {
     pub fn new(host: Host, deadlines: Deadlines) -> Self {
         let workers = || Arc::new(Workers::new(WORKER_LIMIT));
         let own_workers = Arc::new(Workers::new(OWN_WORKER_LIMIT));
-        Self { host, deadlines, workers: workers(), proxy_workers: workers(), own_workers }
+        let (device_workers, permit_workers, proxy_workers) = (workers(), workers(), workers());
+        Self { host, deadlines, workers: workers(), device_workers, permit_workers, proxy_workers, own_workers }
     }
 
     /// The host itself, for its listeners.
@@ -228,7 +231,7 @@ impl HostCalls {
     /// [`WalletError::Host`].
     pub fn fingerprint(&self) -> Result<DeviceFingerprint, WalletError> {
         let device = Arc::clone(&self.host.device);
-        self.workers
+        self.device_workers
             .pending(self.deadlines.fingerprint, move || device.fingerprint())
             .wait()
             .map_err(HostError::from)
@@ -240,7 +243,7 @@ impl HostCalls {
     #[must_use]
     pub fn start_device_state(&self) -> Pending<Result<DeviceState, HostError>> {
         let device = Arc::clone(&self.host.device);
-        self.workers.pending(self.deadlines.device_state, move || device.state())
+        self.device_workers.pending(self.deadlines.device_state, move || device.state())
     }
 
     /// The device's state. Blocks for 100 ms at most.
@@ -266,7 +269,7 @@ impl HostCalls {
         risk: RiskControl,
     ) -> Result<PermitDecision, HostError> {
         let permit = Arc::clone(&self.host.permit);
-        self.workers
+        self.permit_workers
             .pending(self.deadlines.permit, move || permit.is_allowed(auth_before, transaction, risk))
             .wait()
             .map_err(HostError::from)

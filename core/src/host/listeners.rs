@@ -22,24 +22,32 @@ pub enum PermitDecision {
     Decline,
     /// Decline and ask the user to prove presence first (10003).
     NeedAuth,
-    /// Decline for a reason of the app's own, 1 to 4 (19011 to 19014).
+    /// Decline for a reason of the app's own, 1 to 4 (19011 to 19014). Any other number is a plain
+    /// decline.
     CustomDecline(u8),
 }
 
-/// What the wallet's own rules say of the tap. They come before the permit, and a tap that they decline
-/// is never asked for: today `proceed` is always true. The field's apps expect the argument.
+/// What the wallet makes of the situation. It is advice: what the wallet's own rules decline is never
+/// asked for, and what the app answers decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RiskControl {
-    /// The wallet itself would pay.
+    /// False if the service has not answered this user for more than 24 h, so that a suspension or
+    /// deletion may be unknown to the phone; also if the clock no longer says how long it was. After
+    /// such a tap the wallet asks the service by itself. An app may ask for the user (`NeedAuth`),
+    /// decline, or go on.
     pub proceed: bool,
 }
 
 /// The app's decision on each tap, while the terminal waits.
 ///
 /// Called on a worker thread, once a tap at most. Deadline 100 ms: after it, or after a failure or
-/// panic, the tap is declined (19003, 19001). No network here.
+/// panic, the tap is declined (19003, 19001), and a late answer changes nothing. No network here.
+///
+/// It may call the wallet. An APDU from within gets 6985; a `lock`, `disconnect`, `delete_token`,
+/// `shutdown` or `field_lost` from within ends the tap before anything is spent.
 pub trait TransactionPermit: Send + Sync {
-    /// May this tap be paid? `auth_before` is true if the user proved presence within the last 30 s.
+    /// May this tap be paid? `auth_before` is true if the user proved presence within the last 30 s, for
+    /// this amount where one was asked for.
     ///
     /// # Errors
     /// [`HostError::Failed`] declines the tap.

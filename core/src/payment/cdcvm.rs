@@ -40,8 +40,8 @@ impl CdcvmMethod {
     }
 }
 
-/// One proof of presence serves one completed transaction. A tap that was refused for want of it
-/// pins the amount and currency that the next tap must show.
+/// One proof of presence serves one completed transaction. A tap that was refused for want of it asks
+/// for a proof; one that is given for it serves that amount and currency only.
 #[derive(Debug, Default)]
 pub(crate) struct CdcvmWindow {
     state: Mutex<State>,
@@ -49,59 +49,87 @@ pub(crate) struct CdcvmWindow {
 
 #[derive(Debug, Default)]
 struct State {
-    proved: Option<(CdcvmMethod, Duration)>,
+    proved: Option<Proof>,
     asked_for: Option<Asked>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
+struct Proof {
+    method: CdcvmMethod,
+    /// On the monotonic clock.
+    at: Duration,
+    /// What the user saw on the screen when proving presence; `None` before a first tap.
+    given_for: Option<Sum>,
+}
+
+#[derive(Debug, Clone, Copy)]
 struct Asked {
-    amount_minor: u64,
-    currency: u16,
+    sum: Sum,
+    /// On the monotonic clock.
     at: Duration,
 }
+
+/// What must not change between the two taps of one payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sum {
+    amount_minor: u64,
+    currency: u16,
+}
+
+impl Sum {
+    fn of(transaction: &TransactionInformation) -> Self {
+        Self { amount_minor: transaction.amount_minor, currency: transaction.currency }
+    }
+}
+
+/// For so long after "see phone" a proof counts as given for that tap.
+pub(crate) const SECOND_TAP: Duration = Duration::from_secs(60);
 
 /// What the window says of a tap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {
     /// Proved in time, and for this amount where one was asked for.
-    Proved,
+    Proved(CdcvmMethod),
     /// Not proved, or too long ago.
     Missing,
-    /// Proved after another amount or currency was shown.
+    /// Proved for another amount or currency.
     OtherTransaction,
 }
 
 impl CdcvmWindow {
+    /// The user proved presence. Proves what the last refused tap asked for, if that was just now.
     pub(crate) fn open(&self, method: CdcvmMethod, now: Duration) {
-        self.lock().proved = Some((method, now));
+        let mut state = self.lock();
+        let asked = state.asked_for.filter(|asked| now.saturating_sub(asked.at) <= SECOND_TAP);
+        state.proved = Some(Proof { method, at: now, given_for: asked.map(|asked| asked.sum) });
     }
 
+    /// The user took it back, is gone, or has paid with it.
     pub(crate) fn close(&self) {
         *self.lock() = State::default();
     }
 
+    /// A tap was paid without the proof: what an earlier one asked for is no longer waited for.
+    pub(crate) fn forget_question(&self) {
+        self.lock().asked_for = None;
+    }
+
     /// What is left of the window; `None` when it is closed.
     pub(crate) fn remaining(&self, now: Duration) -> Option<Duration> {
-        let (_, proved) = self.lock().proved?;
-        CDCVM_WINDOW.checked_sub(now.saturating_sub(proved))
+        self.lock().proved?.remaining(now)
     }
 
     pub(crate) fn presence(&self, transaction: &TransactionInformation, now: Duration) -> Presence {
-        if self.remaining(now).is_none() {
-            return Presence::Missing;
-        }
-        let asked = self.lock().asked_for.filter(|asked| now.saturating_sub(asked.at) <= 2 * CDCVM_WINDOW);
-        match asked {
-            Some(asked) if asked.amount_minor != transaction.amount_minor || asked.currency != transaction.currency => {
-                Presence::OtherTransaction
-            }
-            _ => Presence::Proved,
+        match self.lock().proved.filter(|proof| proof.remaining(now).is_some()) {
+            None => Presence::Missing,
+            Some(proof) if proof.given_for.is_some_and(|sum| sum != Sum::of(transaction)) => Presence::OtherTransaction,
+            Some(proof) => Presence::Proved(proof.method),
         }
     }
 
     /// A tap was refused: the user is asked to prove presence for this transaction.
     pub(crate) fn ask_for(&self, transaction: &TransactionInformation, now: Duration) {
-        let asked = Asked { amount_minor: transaction.amount_minor, currency: transaction.currency, at: now };
+        let asked = Asked { sum: Sum::of(transaction), at: now };
         *self.lock() = State { proved: None, asked_for: Some(asked) };
     }
 
@@ -110,47 +138,83 @@ impl CdcvmWindow {
     }
 }
 
+impl Proof {
+    fn remaining(&self, now: Duration) -> Option<Duration> {
+        CDCVM_WINDOW.checked_sub(now.saturating_sub(self.at))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::{TransactionKind, TransactionRange};
+
+    const PROVED: Presence = Presence::Proved(CdcvmMethod::Fingerprint);
 
     fn of(amount_minor: u64) -> TransactionInformation {
-        TransactionInformation {
-            amount_minor,
-            other_amount_minor: 0,
-            currency: 978,
-            currency_exponent: Some(2),
-            kind: TransactionKind::Purchase,
-            terminal_country: 276,
-            merchant_category: None,
-            merchant_name: None,
-            range: TransactionRange::HighValue,
-            date: "261122".to_owned(),
-        }
+        TransactionInformation::of(amount_minor)
     }
 
     const fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
+    /// A window whose user was asked for 90.00 at 0 s.
+    fn asked() -> CdcvmWindow {
+        let window = CdcvmWindow::default();
+        window.ask_for(&of(9_000), at(0));
+        window
+    }
+
     #[test]
     fn the_window_is_thirty_seconds_and_its_boundary_counts() {
         let window = CdcvmWindow::default();
         window.open(CdcvmMethod::Fingerprint, at(100));
-        assert_eq!(window.presence(&of(1), at(130)), Presence::Proved);
+        assert_eq!(window.presence(&of(1), at(130)), PROVED);
         assert_eq!(window.presence(&of(1), at(130) + Duration::from_millis(1)), Presence::Missing);
         assert_eq!(window.remaining(at(110)), Some(at(20)));
+        assert_eq!(window.remaining(at(130)), Some(Duration::ZERO));
+        assert_eq!(window.remaining(at(131)), None);
     }
 
     #[test]
     fn the_second_tap_must_show_the_amount_that_was_asked_for() {
-        let window = CdcvmWindow::default();
-        window.ask_for(&of(9_000), at(0));
+        let window = asked();
         assert_eq!(window.presence(&of(9_000), at(1)), Presence::Missing);
         window.open(CdcvmMethod::Fingerprint, at(2));
         assert_eq!(window.presence(&of(9_001), at(3)), Presence::OtherTransaction);
-        assert_eq!(window.presence(&of(9_000), at(3)), Presence::Proved);
+        let francs = TransactionInformation { currency: 756, ..of(9_000) };
+        assert_eq!(window.presence(&francs, at(3)), Presence::OtherTransaction);
+        assert_eq!(window.presence(&of(9_000), at(3)), PROVED);
+    }
+
+    #[test]
+    fn a_proof_stays_with_its_amount_as_long_as_it_lives() {
+        let window = asked();
+        window.open(CdcvmMethod::Fingerprint, at(59));
+        assert_eq!(window.presence(&of(9_001), at(62)), Presence::OtherTransaction);
+        assert_eq!(window.presence(&of(9_000), at(89)), PROVED);
+    }
+
+    #[test]
+    fn a_proof_long_after_the_question_is_for_any_tap() {
+        let window = asked();
+        window.open(CdcvmMethod::Fingerprint, at(61));
+        assert_eq!(window.presence(&of(1), at(62)), PROVED);
+    }
+
+    #[test]
+    fn after_the_window_the_same_amount_is_asked_for_again() {
+        let window = asked();
+        window.open(CdcvmMethod::Fingerprint, at(2));
+        assert_eq!(window.presence(&of(9_000), at(33)), Presence::Missing);
+    }
+
+    #[test]
+    fn a_question_drops_the_proof_before_it() {
+        let window = CdcvmWindow::default();
+        window.open(CdcvmMethod::Pattern, at(0));
+        window.ask_for(&of(9_000), at(1));
+        assert_eq!(window.presence(&of(9_000), at(1)), Presence::Missing);
     }
 
     #[test]
@@ -159,5 +223,26 @@ mod tests {
         window.open(CdcvmMethod::Pattern, at(0));
         window.close();
         assert_eq!(window.presence(&of(1), at(1)), Presence::Missing);
+    }
+
+    #[test]
+    fn a_payment_without_the_proof_leaves_the_proof_and_ends_the_question() {
+        let window = asked();
+        window.forget_question();
+        window.open(CdcvmMethod::Fingerprint, at(1));
+        assert_eq!(window.presence(&of(1), at(2)), PROVED);
+        let window = asked();
+        window.open(CdcvmMethod::Fingerprint, at(1));
+        window.forget_question();
+        assert_eq!(window.presence(&of(9_000), at(2)), PROVED);
+        assert_eq!(window.presence(&of(9_001), at(2)), Presence::OtherTransaction);
+    }
+
+    #[test]
+    fn the_methods_have_the_fields_numbers() {
+        use CdcvmMethod as Method;
+        let methods = [Method::Pattern, Method::Password, Method::Fingerprint, Method::FacialBiometric];
+        assert_eq!(methods.map(Method::code), [6, 7, 8, 9]);
+        assert_eq!([Method::IrisBiometric, Method::HandGeometry].map(Method::code), [10, 13]);
     }
 }

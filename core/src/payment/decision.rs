@@ -1,11 +1,16 @@
 //! May this tap be paid? The rules in their order; the first that objects decides.
+//!
+//! `docs/flows/decisions.md` has them as a table, which a test here walks.
 
-use super::cdcvm::{CdcvmWindow, Presence};
+use super::cdcvm::{CdcvmMethod, CdcvmWindow, Presence};
 use super::{TapFailure, TransactionInformation, TransactionKind, TransactionRange};
 use crate::card::Card;
 use crate::card::hooks::{CryptogramRequest, CryptogramRequested};
 use crate::config::Configuration;
 use crate::host::{DeviceState, HostCalls, HostError, IntegrityVerdict, PermitDecision, RiskControl};
+
+#[cfg(test)]
+mod tests;
 
 /// Everything the rules look at.
 pub(crate) struct Rules<'a> {
@@ -13,69 +18,96 @@ pub(crate) struct Rules<'a> {
     pub(crate) configuration: &'a Configuration,
     pub(crate) window: &'a CdcvmWindow,
     pub(crate) card: &'a Card,
+    /// For the app to judge.
+    pub(crate) risk: RiskControl,
 }
 
 impl Rules<'_> {
-    /// Decides. `Ok(true)` means: pay, with CDCVM done; `Ok(false)`: pay without.
+    /// Decides. `Ok` means: pay, and with which proof of presence.
     pub(crate) fn decide(
         &self,
         request: &CryptogramRequest,
         device: Result<DeviceState, HostError>,
-    ) -> Result<bool, TapFailure> {
-        if request.requested == CryptogramRequested::Aac {
-            return Err(TapFailure::TerminalProtocol);
-        }
+    ) -> Result<Option<CdcvmMethod>, TapFailure> {
+        check_terminal(request)?;
         let transaction = &request.transaction;
         let device = device.map_err(|_| TapFailure::DeviceUnknown)?;
         if matches!(device.integrity, IntegrityVerdict::Unsafe { .. }) {
             return Err(TapFailure::DeviceUnsafe);
         }
-        self.check_kind(transaction, &device)?;
         let presence = self.window.presence(transaction, self.calls.clock().monotonic());
+        let proof = match presence {
+            Presence::Proved(method) => Some(method),
+            Presence::Missing | Presence::OtherTransaction => None,
+        };
+        self.check_kind(transaction, device.unlocked || proof.is_some())?;
         if self.needs_cdcvm(request, &device) {
             match presence {
-                Presence::Proved => {}
+                Presence::Proved(_) => {}
                 Presence::Missing => return Err(TapFailure::CdcvmRequired),
                 Presence::OtherTransaction => return Err(TapFailure::ContextChanged),
             }
         }
-        let proved = presence == Presence::Proved;
-        self.ask_app(proved, transaction)?;
-        Ok(proved)
+        self.ask_app(proof.is_some(), transaction)?;
+        Ok(proof)
     }
 
-    fn check_kind(&self, transaction: &TransactionInformation, device: &DeviceState) -> Result<(), TapFailure> {
+    /// `consent`: the device is unlocked, or its user has just proved presence.
+    fn check_kind(&self, transaction: &TransactionInformation, consent: bool) -> Result<(), TapFailure> {
         let allowed = match transaction.kind {
             TransactionKind::Purchase | TransactionKind::PurchaseWithCashback | TransactionKind::Refund => true,
             TransactionKind::Transit => {
-                self.configuration.transit_allowed() && (device.unlocked || self.configuration.locked_transit_allowed())
+                self.configuration.transit_allowed() && (consent || self.configuration.locked_transit_allowed())
             }
             TransactionKind::Cash | TransactionKind::Other(_) => false,
         };
         if allowed { Ok(()) } else { Err(TapFailure::NotAllowed) }
     }
 
-    /// Demanded by the terminal, the card's rules, a high or unknown value, or a locked device.
-    /// Transit gates cannot wait for a finger: there the switches have decided.
+    /// Demanded by the card's profile, the terminal, a high or unknown value, a locked device, or the
+    /// app's own limit. Transit gates cannot wait for a finger: there only the profile and the
+    /// terminal demand it, and a terminal can take back no more than its own demand.
     fn needs_cdcvm(&self, request: &CryptogramRequest, device: &DeviceState) -> bool {
-        if request.transaction.kind == TransactionKind::Transit {
-            return false;
+        let transaction = &request.transaction;
+        if self.card.rules().always_cdcvm {
+            return true;
+        }
+        if transaction.kind == TransactionKind::Transit {
+            return request.terminal_demands_cdcvm && !waives_cdcvm(transaction);
         }
         request.terminal_demands_cdcvm
-            || self.card.rules().always_cdcvm
-            || request.transaction.range != TransactionRange::LowValue
+            || transaction.range != TransactionRange::LowValue
             || !device.unlocked
+            || self.configuration.exceeds_password_free_limit(transaction.currency, transaction.amount_minor)
     }
 
     fn ask_app(&self, auth_before: bool, transaction: &TransactionInformation) -> Result<(), TapFailure> {
         // The wallet's own rules come first: what they decline is never asked for.
-        match self.calls.permit(auth_before, transaction.clone(), RiskControl { proceed: true }) {
+        match self.calls.permit(auth_before, transaction.clone(), self.risk) {
             Ok(PermitDecision::Proceed) => Ok(()),
-            Ok(PermitDecision::Decline) => Err(TapFailure::DeclinedByApp),
             Ok(PermitDecision::NeedAuth) => Err(TapFailure::CdcvmRequired),
-            Ok(PermitDecision::CustomDecline(reason)) => Err(TapFailure::CustomDecline(reason)),
+            Ok(PermitDecision::CustomDecline(reason @ 1..=4)) => Err(TapFailure::CustomDecline(reason)),
+            Ok(PermitDecision::Decline | PermitDecision::CustomDecline(_)) => Err(TapFailure::DeclinedByApp),
             Err(HostError::TimedOut { .. }) => Err(TapFailure::PermitTimeout),
             Err(_) => Err(TapFailure::DeclinedByApp),
         }
     }
+}
+
+/// A terminal that asks for a decline gets it, and so does one whose data cannot all be true.
+fn check_terminal(request: &CryptogramRequest) -> Result<(), TapFailure> {
+    let transaction = &request.transaction;
+    // The cash back is part of the amount (tags 9F02, 9F03).
+    let adds_up = transaction.other_amount_minor <= transaction.amount_minor;
+    if request.requested == CryptogramRequested::Aac || request.contradictory || !adds_up {
+        return Err(TapFailure::TerminalProtocol);
+    }
+    Ok(())
+}
+
+/// 9F1D byte 4. Looked at for gates only: anybody can set these bits, so they open no way to spend an
+/// amount from a locked phone.
+fn waives_cdcvm(transaction: &TransactionInformation) -> bool {
+    let risk = transaction.terminal.risk_management;
+    risk.is_some_and(|risk| risk.asks_to_bypass_cdcvm() || risk.is_sca_exempt())
 }

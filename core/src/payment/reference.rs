@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{CDCVM_WINDOW, TransactionInformation};
+use super::TransactionInformation;
+use super::cdcvm::SECOND_TAP;
 use crate::Result;
 use crate::error::WalletError;
 use crate::host::is_called_too_late;
@@ -72,7 +73,7 @@ impl NextReference {
     /// The tap ended with "see phone": its reference waits for the second tap of the same payment.
     pub(crate) fn keep_for_second_tap(&self, payment: Payment, now: Duration) {
         let mut next = self.lock();
-        let kept_for = Some(SecondTap { payment, until: now.saturating_add(2 * CDCVM_WINDOW) });
+        let kept_for = Some(SecondTap { payment, until: now.saturating_add(SECOND_TAP) });
         *next = next
             .filter(|reference| reference.serves(payment, now))
             .map(|reference| Reference { kept_for, ..reference });

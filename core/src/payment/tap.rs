@@ -7,12 +7,12 @@ use super::decision::Rules;
 use super::history::{TransactionOutcome, TransactionRecord};
 use super::reference::Payment;
 use super::taps::{Payable, SILENCE, Taps};
-use super::{TapFailure, TapId, TransactionInformation};
+use super::{CdcvmMethod, TapFailure, TapId, TransactionInformation};
 use crate::card::Card;
 use crate::card::hooks::{CryptogramDecision, CryptogramRequest, TapHooks};
 use crate::context::Context;
 use crate::error::WalletError;
-use crate::host::{DeviceState, HostError, Pending};
+use crate::host::{DeviceState, HostError, Pending, RiskControl};
 use crate::storage::{ArmTicket, Burn, UserKey};
 
 /// A tap that has passed the pre-check and not yet ended.
@@ -22,16 +22,27 @@ pub(crate) struct Tap {
     card: Arc<Card>,
     /// The rollback anchor and the device's state are asked for while the radio exchanges records.
     ticket: Option<ArmTicket>,
-    device: Option<Pending<Result<DeviceState, HostError>>>,
+    device: Option<DeviceQuestion>,
+    risk: RiskControl,
     /// On the monotonic clock.
     pub(crate) last_apdu: Duration,
 }
+
+struct DeviceQuestion {
+    pending: Pending<Result<DeviceState, HostError>>,
+    /// On the monotonic clock.
+    asked_at: Duration,
+}
+
+/// A terminal that dawdles for longer gets the device's state asked for anew: the user may have locked
+/// it meanwhile.
+const DEVICE_STATE_AGE: Duration = Duration::from_secs(1);
 
 /// What happened in one APDU and is queued for the listeners once its answer is made.
 #[derive(Debug)]
 pub(crate) enum Happened {
     Started(TapId),
-    Completed(TapId, UserKey, Box<TransactionRecord>),
+    Completed(TapId, UserKey, Box<TransactionRecord>, Option<CdcvmMethod>),
     Failed(TapId, Option<(UserKey, Box<TransactionRecord>)>, TapFailure),
 }
 
@@ -59,26 +70,19 @@ pub(crate) struct Hooks<'a> {
 
 impl TapHooks for Hooks<'_> {
     fn begin(&mut self) -> Option<Arc<Card>> {
-        // A reader that starts again ends the old tap first.
-        self.lose_link();
-        let id = self.taps.next_id();
+        let running = self.tap.as_ref().map(|tap| tap.id);
+        let id = running.unwrap_or_else(|| self.taps.next_id());
         self.between = Some(id);
         let card = match self.taps.pre_check(self.context) {
-            Ok(Payable { user, card }) => {
-                *self.tap = Some(Tap {
-                    id,
-                    user,
-                    card: Arc::clone(&card),
-                    ticket: Some(self.context.store.start_arming(user)),
-                    device: Some(self.context.calls.start_device_state()),
-                    last_apdu: self.context.calls.clock().monotonic(),
-                });
-                *self.refused = None;
-                self.happened.push(Happened::Started(id));
-                Some(card)
-            }
+            Ok(payable) => Some(self.enter(id, payable)),
             Err(failure) => {
-                self.refuse(id, failure);
+                match self.tap.take() {
+                    Some(tap) => {
+                        *self.refused = Some(Refused { failure, at: self.context.calls.clock().monotonic() });
+                        self.ended(Happened::Failed(tap.id, None, failure));
+                    }
+                    None => self.refuse(id, failure),
+                }
                 None
             }
         };
@@ -101,8 +105,12 @@ impl TapHooks for Hooks<'_> {
         let Some(mut burning) = self.burning.take() else { return false };
         match burning.wait() {
             Ok(()) => {
-                self.taps.window().close();
-                self.ended(Happened::Completed(burning.id, burning.user, burning.record));
+                if burning.proof.is_some() {
+                    self.taps.window().close();
+                } else {
+                    self.taps.window().forget_question();
+                }
+                self.ended(Happened::Completed(burning.id, burning.user, burning.record, burning.proof));
                 true
             }
             Err(error) => {
@@ -136,6 +144,7 @@ pub(crate) struct Burning {
     user: UserKey,
     /// What the history will say if all goes well.
     record: Box<TransactionRecord>,
+    proof: Option<CdcvmMethod>,
 }
 
 impl Burning {
@@ -150,6 +159,38 @@ impl Burning {
 }
 
 impl Hooks<'_> {
+    /// A reader that starts again before it has asked for a cryptogram is in the same tap: the app
+    /// hears of one start and one end, and neither host nor store is asked twice, however often a
+    /// reader selects.
+    fn enter(&mut self, id: TapId, payable: Payable) -> Arc<Card> {
+        let Payable { user, card } = payable;
+        if let Some(tap) = self.tap.as_mut().filter(|tap| tap.user == user) {
+            tap.card = Arc::clone(&card);
+            return card;
+        }
+        let other_user = self.tap.is_some();
+        self.lose_link();
+        let id = if other_user { self.taps.next_id() } else { id };
+        self.between = Some(id);
+        *self.tap = Some(Tap {
+            id,
+            user,
+            card: Arc::clone(&card),
+            ticket: Some(self.context.store.start_arming(user)),
+            device: Some(self.ask_device()),
+            risk: RiskControl { proceed: !self.context.is_service_silent(user) },
+            last_apdu: self.context.calls.clock().monotonic(),
+        });
+        *self.refused = None;
+        self.happened.push(Happened::Started(id));
+        card
+    }
+
+    fn ask_device(&self) -> DeviceQuestion {
+        let asked_at = self.context.calls.clock().monotonic();
+        DeviceQuestion { pending: self.context.calls.start_device_state(), asked_at }
+    }
+
     /// Ends a tap that did not reach its cryptogram.
     pub(crate) fn lose_link(&mut self) {
         if let Some(tap) = self.tap.take() {
@@ -174,7 +215,7 @@ impl Hooks<'_> {
 
     /// An approval that never became an answer is a failure.
     fn take_approval_back(&mut self) {
-        if let Some(Happened::Completed(id, user, mut record)) = self.happened.pop_if(is_completed) {
+        if let Some(Happened::Completed(id, user, mut record, _)) = self.happened.pop_if(is_completed) {
             record.outcome = TransactionOutcome::Failed { code: TapFailure::Internal.code() };
             self.happened.push(Happened::Failed(id, Some((user, record)), TapFailure::Internal));
         }
@@ -193,17 +234,19 @@ impl Hooks<'_> {
     /// Runs the rules, then begins to burn. Between the burn and the answer nothing of the host is
     /// called.
     fn approve(&mut self, tap: &mut Tap, request: &CryptogramRequest) -> Result<CryptogramDecision, TapFailure> {
-        let device = match tap.device.take() {
-            Some(pending) => pending.wait().map_err(HostError::from).and_then(|answer| answer),
-            None => Err(HostError::Failed { reason: "asked twice".to_owned() }),
-        };
+        let now = self.context.calls.clock().monotonic();
+        let is_fresh = |question: &DeviceQuestion| now.saturating_sub(question.asked_at) <= DEVICE_STATE_AGE;
+        let question = tap.device.take().filter(is_fresh);
+        let pending = question.unwrap_or_else(|| self.ask_device()).pending;
+        let device = pending.wait().map_err(HostError::from).and_then(|answer| answer);
         let rules = Rules {
             calls: &self.context.calls,
             configuration: &self.context.configuration,
             window: self.taps.window(),
             card: &tap.card,
+            risk: tap.risk,
         };
-        let cdcvm_done = rules.decide(request, device)?;
+        let proof = rules.decide(request, device)?;
         let ticket = tap.ticket.take().ok_or(TapFailure::TokenUnavailable)?;
         let time = self.context.service.service_time();
         let now = self.context.calls.clock().monotonic();
@@ -215,9 +258,10 @@ impl Hooks<'_> {
         }
         match self.context.store.start_burn(tap.user, time, ticket) {
             Ok(Some((credential, burn))) => {
+                let cdcvm_done = proof.is_some();
                 let outcome = TransactionOutcome::Complete { atc: credential.atc, reference, cdcvm: cdcvm_done };
                 let record = record(time.now_ms, &request.transaction, outcome);
-                self.burning = Some(Burning { burn: Some(burn), id: tap.id, user: tap.user, record });
+                self.burning = Some(Burning { burn: Some(burn), id: tap.id, user: tap.user, record, proof });
                 Ok(CryptogramDecision::Approve { credential, cdcvm_done, reference })
             }
             Ok(None) => Err(TapFailure::InsufficientCredentials),

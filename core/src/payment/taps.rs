@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::cdcvm::CdcvmWindow;
-use super::history::TransactionRecord;
+use super::leftovers::{HistoryRow, Leftovers};
 use super::reference::NextReference;
 use super::report;
 use super::tap::{Happened, Hooks, Refused, Tap};
@@ -16,6 +16,7 @@ use crate::activation::Activations;
 use crate::card::{Card, CardApplication};
 use crate::context::Context;
 use crate::error::WalletError;
+use crate::secret::scrub_stack;
 use crate::storage::UserKey;
 use crate::token::{Facts, TokenStatus, gather};
 
@@ -43,11 +44,19 @@ pub(crate) enum AfterTap {
     /// A tap goes on, or nothing happened.
     Nothing,
     /// A tap ended: [`Taps::clean_up`], and look at the stock.
-    TapEnded(Vec<HistoryRow>),
+    TapEnded(Leftovers),
 }
 
-/// A row that is not in the history yet: it is not part of the burn.
-pub(crate) type HistoryRow = (UserKey, Box<TransactionRecord>);
+/// What the watch over silent terminals found.
+#[derive(Debug)]
+pub(crate) enum Silence {
+    /// No tap runs.
+    NoTap,
+    /// The terminal may still be silent for this long.
+    Wait(Duration),
+    /// The terminal was silent for too long; its tap has ended.
+    Ended(AfterTap),
+}
 
 /// What came of one APDU.
 #[derive(Debug)]
@@ -55,7 +64,7 @@ pub(crate) struct Answered {
     pub(crate) answer: Vec<u8>,
     pub(crate) after: AfterTap,
     /// A tap began with this APDU and goes on: somebody must watch for its silence.
-    pub(crate) begun: Option<TapId>,
+    pub(crate) begun: bool,
 }
 
 /// The taps of one wallet.
@@ -134,14 +143,18 @@ impl Taps {
     pub(crate) fn process(&self, context: &Context, apdu: &[u8]) -> Answered {
         let Some(mut field) = self.take_field() else {
             // A second reader, or a host that calls back from within its permit.
-            return Answered { answer: NOT_NOW.to_vec(), after: AfterTap::Nothing, begun: None };
+            return Answered { answer: NOT_NOW.to_vec(), after: AfterTap::Nothing, begun: false };
         };
         let before = field.tap.as_ref().map(|tap| tap.id);
         let (answer, happened) = self.answer(context, &mut field, apdu);
+        if !happened.is_empty() {
+            // A credential's key may have been at work.
+            scrub_stack();
+        }
 
         let mut slot = self.lock();
         let lost = if std::mem::take(&mut slot.end_requested) { self.lose(context, &mut field) } else { Vec::new() };
-        let begun = field.tap.as_ref().map(|tap| tap.id).filter(|tap| before != Some(*tap));
+        let begun = field.tap.as_ref().is_some_and(|tap| before != Some(tap.id));
         slot.field = field;
         slot.busy = false;
         // Queued with the lock held, so that the events of the next APDU cannot overtake them.
@@ -188,13 +201,25 @@ impl Taps {
         self.end_in(context, self.lock())
     }
 
-    /// Ends `id`, whose terminal went silent, if it is still the current tap.
-    pub(crate) fn end_silent(&self, context: &Context, id: TapId) -> AfterTap {
+    /// Ends the current tap if its terminal has gone silent.
+    pub(crate) fn check_silence(&self, context: &Context) -> Silence {
+        let now = context.calls.clock().monotonic();
         let slot = self.lock();
-        match &slot.field.tap {
-            Some(tap) if tap.id == id => self.end_in(context, slot),
-            _ => AfterTap::Nothing,
+        if slot.busy {
+            // The terminal has just spoken.
+            return Silence::Wait(SILENCE);
         }
+        let Some(tap) = &slot.field.tap else { return Silence::NoTap };
+        match SILENCE.saturating_sub(now.saturating_sub(tap.last_apdu)) {
+            Duration::ZERO => Silence::Ended(self.end_in(context, slot)),
+            left => Silence::Wait(left),
+        }
+    }
+
+    /// Does a tap run?
+    pub(crate) fn is_running(&self) -> bool {
+        let slot = self.lock();
+        slot.busy || slot.field.tap.is_some()
     }
 
     fn end_in(&self, context: &Context, mut slot: MutexGuard<'_, Slot>) -> AfterTap {
@@ -217,18 +242,6 @@ impl Taps {
     /// Must the tap that is being decided end?
     pub(crate) fn is_end_requested(&self) -> bool {
         self.lock().end_requested
-    }
-
-    /// How long `id` may still be silent; `None` once it has ended.
-    pub(crate) fn silence_left(&self, context: &Context, id: TapId) -> Option<Duration> {
-        let now = context.calls.clock().monotonic();
-        let slot = self.lock();
-        if slot.busy {
-            // The terminal has just spoken, if it is this tap's: ask again later.
-            return Some(SILENCE);
-        }
-        let last = slot.field.tap.as_ref().filter(|tap| tap.id == id)?.last_apdu;
-        Some(SILENCE.saturating_sub(now.saturating_sub(last)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot> {
@@ -323,7 +336,12 @@ impl Taps {
         if let Some(cached) = cached_here.as_ref().filter(|cached| cached.changes == changes) {
             return Ok(Arc::clone(&cached.card));
         }
-        let sealed = context.store.read(|tx| tx.sealed_profile(user))?.ok_or(WalletError::NoToken)?;
+        // A user who has just gone leaves no card behind: `forget_card` waits for this lock.
+        let stored = context.store.read(|tx| match tx.connected_key()? {
+            Some(connected) if connected == user => tx.sealed_profile(user),
+            _ => Ok(None),
+        });
+        let sealed = stored?.ok_or(WalletError::NoToken)?;
         if let Some(cached) = cached_here.as_mut().filter(|cached| cached.sealed == sealed) {
             cached.changes = changes;
             return Ok(Arc::clone(&cached.card));

@@ -1,6 +1,9 @@
 //! What a terminal says of a transaction, parsed.
 
+use iso_currency::Currency;
 use serde::{Deserialize, Serialize};
+
+use super::TerminalInformation;
 
 /// Names one tap; unique within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,6 +32,37 @@ pub struct TransactionInformation {
     pub range: TransactionRange,
     /// Tag 9A as `YYMMDD`.
     pub date: String,
+    /// What the terminal says of itself.
+    #[serde(default)]
+    pub terminal: TerminalInformation,
+}
+
+impl TransactionInformation {
+    /// The amount as a person reads it, for example `12.50 EUR`. `None` for a currency without a minor
+    /// unit in ISO 4217: nobody can say what its figures mean.
+    #[must_use]
+    pub fn amount(&self) -> Option<String> {
+        self.readable(self.amount_minor)
+    }
+
+    /// The cash back within the amount, likewise.
+    #[must_use]
+    pub fn other_amount(&self) -> Option<String> {
+        self.readable(self.other_amount_minor)
+    }
+
+    /// The currency's letters by ISO 4217, for example `EUR`.
+    #[must_use]
+    pub fn currency_letters(&self) -> Option<&'static str> {
+        Currency::from_numeric(self.currency).map(|currency| currency.code())
+    }
+
+    fn readable(&self, minor: u64) -> Option<String> {
+        let (letters, decimals) = (self.currency_letters()?, usize::from(self.currency_exponent?));
+        let digits = format!("{minor:0>width$}", width = decimals + 1);
+        let (whole, rest) = digits.split_at_checked(digits.len().checked_sub(decimals)?)?;
+        Some(if rest.is_empty() { format!("{whole} {letters}") } else { format!("{whole}.{rest} {letters}") })
+    }
 }
 
 /// The kind of a transaction.
@@ -43,10 +77,26 @@ pub enum TransactionKind {
     Cash,
     /// 9C = 09.
     PurchaseWithCashback,
-    /// Amount 0 at merchant category 4111, 4131, 4784 or 7523.
+    /// Amount 0 at a merchant category that the card's profile calls transit (4111, 4131, 4784 and 7523
+    /// unless it says otherwise).
     Transit,
     /// Any other 9C.
     Other(u8),
+}
+
+impl TransactionKind {
+    /// The field's name; `None` for a kind that has none there.
+    #[must_use]
+    pub fn field_name(self) -> Option<&'static str> {
+        match self {
+            Self::Purchase => Some("PURCHASE"),
+            Self::Refund => Some("REFUND"),
+            Self::Cash => Some("CASH"),
+            Self::PurchaseWithCashback => Some("PURCHASE_WITH_CASHBACK"),
+            Self::Transit => Some("TRANSIT"),
+            Self::Other(_) => None,
+        }
+    }
 }
 
 /// Low or high value, which decides on CDCVM.
@@ -59,6 +109,18 @@ pub enum TransactionRange {
     HighValue,
     /// Neither the terminal nor the profile says.
     Unknown,
+}
+
+impl TransactionRange {
+    /// The field's name; `None` where it has none.
+    #[must_use]
+    pub fn field_name(self) -> Option<&'static str> {
+        match self {
+            Self::LowValue => Some("LVT-Low Value"),
+            Self::HighValue => Some("HVT-High Value"),
+            Self::Unknown => None,
+        }
+    }
 }
 
 /// Why a tap ended without a cryptogram.
@@ -86,7 +148,7 @@ pub enum TapFailure {
     /// 10002: the host's verdict on the device is "unsafe".
     #[error("device unsafe")]
     DeviceUnsafe,
-    /// 19001: the app's permit said no, or failed.
+    /// 19001: the app's permit said no, failed, or gave a reason other than 1 to 4.
     #[error("declined by the app")]
     DeclinedByApp,
     /// 19002: the field was lost, or the terminal went silent, before the cryptogram.
@@ -95,7 +157,7 @@ pub enum TapFailure {
     /// 19003: the app's permit did not answer within 100 ms.
     #[error("permit timed out")]
     PermitTimeout,
-    /// 19004: the terminal broke the protocol, or asked for a decline.
+    /// 19004: the terminal broke the protocol, contradicted itself, or asked for a decline.
     #[error("terminal protocol error")]
     TerminalProtocol,
     /// 19005: the store or the key store could not be used; nothing was spent.
@@ -105,7 +167,8 @@ pub enum TapFailure {
     /// (transit, or transit while the device is locked).
     #[error("transaction not allowed")]
     NotAllowed,
-    /// 19007: the second tap differs in amount or currency from the one that was authenticated.
+    /// 19007: the second tap differs in amount or currency from the one that was authenticated. Tap
+    /// again for what was agreed to; or `cancel_authentication`, and the next tap asks anew.
     #[error("amount changed after authentication")]
     ContextChanged,
     /// 19008: the device's state did not come within 100 ms, or could not be told; a device that is
@@ -139,5 +202,59 @@ impl TapFailure {
             Self::DeviceUnknown => 19008,
             Self::CustomDecline(n) => 19010 + u32::from(n.clamp(1, 4)),
         }
+    }
+}
+
+#[cfg(test)]
+impl TransactionInformation {
+    /// A purchase in euros, of low value.
+    pub(crate) fn of(amount_minor: u64) -> Self {
+        Self {
+            amount_minor,
+            other_amount_minor: 0,
+            currency: 978,
+            currency_exponent: Some(2),
+            kind: TransactionKind::Purchase,
+            terminal_country: 276,
+            merchant_category: Some(5411),
+            merchant_name: None,
+            range: TransactionRange::LowValue,
+            date: "261122".to_owned(),
+            terminal: TerminalInformation::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_is_written_with_the_decimals_of_its_currency() {
+        let of = |currency, currency_exponent, amount_minor| {
+            TransactionInformation { currency, currency_exponent, ..TransactionInformation::of(amount_minor) }.amount()
+        };
+        assert_eq!(of(978, Some(2), 1_250).as_deref(), Some("12.50 EUR"));
+        assert_eq!(of(978, Some(2), 5).as_deref(), Some("0.05 EUR"));
+        assert_eq!(of(978, Some(2), 0).as_deref(), Some("0.00 EUR"));
+        assert_eq!(of(392, Some(0), 1_250).as_deref(), Some("1250 JPY"));
+        assert_eq!(of(48, Some(3), 1_250).as_deref(), Some("1.250 BHD"));
+        assert_eq!(of(978, Some(2), 999_999_999_999).as_deref(), Some("9999999999.99 EUR"));
+        // No currency of ISO 4217, and gold.
+        assert_eq!(of(1, None, 1_250), None);
+        assert_eq!(of(959, None, 1_250), None);
+    }
+
+    #[test]
+    fn cash_back_is_written_likewise() {
+        let transaction = TransactionInformation { other_amount_minor: 2_000, ..TransactionInformation::of(3_000) };
+        assert_eq!(transaction.other_amount().as_deref(), Some("20.00 EUR"));
+    }
+
+    #[test]
+    fn a_row_of_an_older_history_is_still_read() {
+        let mut row = serde_json::to_value(TransactionInformation::of(1)).unwrap();
+        row.as_object_mut().unwrap().remove("terminal");
+        assert_eq!(serde_json::from_value::<TransactionInformation>(row).unwrap(), TransactionInformation::of(1));
     }
 }

@@ -204,7 +204,8 @@ impl Store {
         if !bool::from(back.bytes.as_slice().ct_eq(bytes.as_slice())) {
             return Err(failed("a wrapped key does not come back"));
         }
-        let sealer = Sealer::new(&Secret::new(*bytes), instance);
+        let key = Secret::from_slice(bytes.as_slice()).ok_or_else(|| failed("a key of another length"))?;
+        let sealer = Sealer::new(&key, instance);
         let check = sealer.seal(KEY_CHECK, KEY_CHECK_TEXT, &mut Nonces::draw(entropy))?;
         Ok(NewKey { sealer, wrapped, check })
     }

@@ -1,6 +1,6 @@
 //! What the wallet does without being asked: catching up, replenishing, settling taps.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use super::Inner;
@@ -8,7 +8,7 @@ use crate::Result;
 use crate::context::User;
 use crate::credentials::Wish;
 use crate::error::{KeyStoreProblem, WalletError};
-use crate::payment::{AfterTap, HistoryRow, TapId};
+use crate::payment::{AfterTap, Leftovers, Silence};
 use crate::token::{self, Drained};
 
 impl Inner {
@@ -53,30 +53,52 @@ impl Inner {
         }));
     }
 
-    /// After a tap: history, rollback anchor and stock, off the tap's thread.
-    pub(super) fn clean_up_tap(inner: &Arc<Self>, rows: Vec<HistoryRow>) {
+    /// After taps: history, rollback anchor and stock, off the taps' thread, by one task at a time. A
+    /// wallet in use asks the service for the token's state once a day at least.
+    pub(super) fn clean_up(inner: &Arc<Self>, left: Leftovers) {
+        let Some(mut worker) = inner.leftovers.add(left) else { return };
         let task = Arc::clone(inner);
         inner.context.calls.spawn(Box::pin(async move {
-            task.taps.clean_up(&task.context, rows);
-            Self::look_at_stock(&task);
+            while let Some((left, next)) = worker.next() {
+                worker = next;
+                task.taps.clean_up(&task.context, left.rows);
+                if left.look_at_stock {
+                    Self::look_at_stock(&task);
+                }
+                if task.context.user().is_ok_and(|user| task.context.is_service_silent(user.key)) {
+                    Self::catch_up_in_background(&task);
+                }
+            }
         }));
     }
 
-    /// Ends `tap` when its terminal falls silent.
-    pub(super) fn watch(inner: &Arc<Self>, tap: TapId) {
+    /// Ends taps whose terminal falls silent: one task as long as taps run, however many they are.
+    pub(super) fn watch(inner: &Arc<Self>) {
+        if inner.watching.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let watching = Watching(Arc::clone(&inner.watching));
         let weak = Arc::downgrade(inner);
         let clock = Arc::clone(&inner.context.calls.host().clock);
         inner.context.calls.spawn(Box::pin(async move {
             let mut pause = crate::payment::SILENCE;
-            while !pause.is_zero() {
+            loop {
                 clock.deadline(pause).await;
                 let Some(inner) = weak.upgrade() else { return };
-                let Some(left) = inner.taps.silence_left(&inner.context, tap) else { return };
-                pause = left;
-            }
-            let Some(inner) = weak.upgrade() else { return };
-            if let AfterTap::TapEnded(rows) = inner.taps.end_silent(&inner.context, tap) {
-                Self::clean_up_tap(&inner, rows);
+                match inner.taps.check_silence(&inner.context) {
+                    Silence::Wait(left) => pause = left,
+                    ended_or_none => {
+                        drop(watching);
+                        if let Silence::Ended(AfterTap::TapEnded(left)) = ended_or_none {
+                            Self::clean_up(&inner, left);
+                        }
+                        // One that began just now found this task still watching.
+                        if inner.taps.is_running() {
+                            Self::watch(&inner);
+                        }
+                        return;
+                    }
+                }
             }
         }));
     }
@@ -189,6 +211,15 @@ struct CatchingUp(Arc<Inner>);
 impl Drop for CatchingUp {
     fn drop(&mut self) {
         self.0.catching_up.store(false, Ordering::Release);
+    }
+}
+
+/// Likewise for the watch over silent terminals, which keeps no wallet alive.
+struct Watching(Arc<AtomicBool>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

@@ -20,11 +20,11 @@ pub use readiness::{Condition, Readiness};
 use crate::Result;
 use crate::activation::{ActivationMode, Activations};
 use crate::config::Configuration;
-use crate::context::{Context, User};
+use crate::context::{Context, ServiceContact, User};
 use crate::credentials::{self, CredentialStock, Replenishing, Wish};
 use crate::error::WalletError;
 use crate::host::{ActivationListener, EventQueue, Host, HostCalls};
-use crate::payment::{self, AfterTap, CdcvmMethod, FieldLoss, Taps, TransactionPage};
+use crate::payment::{self, AfterTap, CdcvmMethod, FieldLoss, LeftoverQueue, Taps, TransactionPage};
 use crate::storage::{ChangeKind, Store, StoreConfig};
 use crate::token::{self, Page, Suspender, TokenStatus};
 use crate::token_service::{ClientSettings, Sessions, TokenServiceClient};
@@ -45,6 +45,9 @@ struct Inner {
     talk: async_lock::Mutex<()>,
     /// When the next automatic replenishment is due, on the monotonic clock.
     retry_at: Mutex<Option<Duration>>,
+    leftovers: Arc<LeftoverQueue>,
+    /// Somebody watches for silent terminals.
+    watching: Arc<AtomicBool>,
     /// A catching-up that the host asked for runs.
     catching_up: AtomicBool,
     /// Another one was asked for.
@@ -214,7 +217,9 @@ impl Wallet {
         self.change(ChangeKind::Delete).await.map(drop)
     }
 
-    /// The user proved presence: opens the CDCVM window of 30 s. Returns the window.
+    /// The user proved presence: opens the CDCVM window of 30 s. Returns the window. It serves one
+    /// payment. Within a minute of a tap that failed with 10003, it serves that amount and currency
+    /// only.
     ///
     /// # Errors
     /// [`WalletError::NotConnected`].
@@ -229,7 +234,7 @@ impl Wallet {
         Ok(payment::CDCVM_WINDOW)
     }
 
-    /// Closes the CDCVM window.
+    /// Closes the CDCVM window, and forgets what a failed tap asked for.
     pub fn cancel_authentication(&self) {
         self.inner.taps.window().close();
     }
@@ -249,8 +254,8 @@ impl Wallet {
         }
         let _together = self.inner.context.calls.together();
         let answered = self.inner.taps.process(&self.inner.context, apdu);
-        if let Some(tap) = answered.begun {
-            Inner::watch(&self.inner, tap);
+        if answered.begun {
+            Inner::watch(&self.inner);
         }
         self.after_tap(answered.after);
         answered.answer
@@ -323,8 +328,10 @@ impl Wallet {
                 return;
             }
             self.inner.taps.end(&self.inner.context);
-            self.inner.taps.forget_card();
             self.inner.context.store.close();
+            // After the store: what follows a tap may be compiling the card just now, and cannot do it
+            // again.
+            self.inner.taps.forget_card();
         });
     }
 
@@ -347,8 +354,8 @@ impl Wallet {
     }
 
     fn after_tap(&self, after: AfterTap) {
-        if let AfterTap::TapEnded(rows) = after {
-            Inner::clean_up_tap(&self.inner, rows);
+        if let AfterTap::TapEnded(left) = after {
+            Inner::clean_up(&self.inner, left);
         }
     }
 
@@ -387,6 +394,7 @@ impl Inner {
                 service,
                 sessions: Sessions::default(),
                 configuration: Configuration::new(config, remote),
+                contact: ServiceContact::default(),
                 events: EventQueue::default(),
                 tap_events: EventQueue::default(),
                 monitor_events: EventQueue::default(),
@@ -396,6 +404,8 @@ impl Inner {
             taps: Taps::new(running),
             talk: async_lock::Mutex::new(()),
             retry_at: Mutex::default(),
+            leftovers: Arc::default(),
+            watching: Arc::default(),
             catching_up: AtomicBool::new(false),
             catch_up_again: AtomicBool::new(false),
             shut_down: AtomicBool::new(false),

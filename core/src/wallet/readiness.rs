@@ -66,10 +66,12 @@ impl Condition {
                 (TokenStatus::Locked(_), _) => "unlock the token, or wait until whoever suspended it lifts that",
                 (TokenStatus::Activating, _) => "wait for the activation, or call activate to go on with it",
                 (TokenStatus::Prepared, _) => "let the user confirm, then call confirm_activation",
-                (TokenStatus::QueryFailed, _) => "call sync_token",
                 (_, Advice::Authenticate) => "unlock the device, then ask again",
                 (_, Advice::Reconnect) => "call connect with the logged-in user",
                 (_, Advice::Replenish) => "call replenish",
+                (_, Advice::Unlock) => "call unlock",
+                (_, Advice::Confirm) => "call confirm_activation",
+                (_, Advice::Sync) => "call sync_token",
                 (_, Advice::Reactivate) => "call activate",
                 (_, Advice::FreeSpace) => "free storage on the device, then ask again",
                 (_, Advice::UpdateApp) => "update the app",
@@ -109,9 +111,10 @@ fn advice(status: &TokenStatus, health: impl FnOnce() -> Health) -> Option<Advic
         TokenStatus::KeyStoreUnusable => Some(key_store_advice(&health())),
         TokenStatus::NoToken => Some(Advice::Reactivate),
         TokenStatus::Disconnected => Some(Advice::Reconnect),
-        TokenStatus::QueryFailed | TokenStatus::Activating | TokenStatus::Locked(_) | TokenStatus::Prepared => {
-            Some(Advice::Retry)
-        }
+        TokenStatus::QueryFailed => Some(Advice::Sync),
+        TokenStatus::Activating => Some(Advice::Retry),
+        TokenStatus::Locked(_) => Some(Advice::Unlock),
+        TokenStatus::Prepared => Some(Advice::Confirm),
         TokenStatus::NoCredentials => Some(Advice::Replenish),
     }
 }
@@ -153,10 +156,18 @@ mod tests {
     }
 
     #[test]
+    fn what_only_another_call_can_end_is_not_to_be_waited_for() {
+        let of = |status| advice(&status, || Health::Good);
+        assert_eq!(of(TokenStatus::Locked(Vec::new())), Some(Advice::Unlock));
+        assert_eq!(of(TokenStatus::Prepared), Some(Advice::Confirm));
+        assert_eq!(of(TokenStatus::QueryFailed), Some(Advice::Sync));
+    }
+
+    #[test]
     fn a_tokens_condition_says_its_own_next_step() {
         let step = |status, advice| Condition::Token { status, advice }.next_step();
         assert_eq!(step(TokenStatus::KeyStoreUnusable, Advice::Authenticate), "unlock the device, then ask again");
         assert_eq!(step(TokenStatus::NoCredentials, Advice::Replenish), "call replenish");
-        assert!(step(TokenStatus::Prepared, Advice::Retry).contains("confirm_activation"));
+        assert!(step(TokenStatus::Prepared, Advice::Confirm).contains("confirm_activation"));
     }
 }

@@ -1,7 +1,9 @@
 //! The commands of the program. What they do is in the library; here is what people see of it.
 
 mod activation;
+pub(crate) mod card;
 pub(crate) mod demo;
+pub(crate) mod explain;
 mod handset;
 pub(crate) mod screen;
 pub(crate) mod serve;

@@ -119,6 +119,14 @@ pub(crate) fn report(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// One JSON object on a line of its own, at once.
+pub(crate) fn report_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    writeln!(out)?;
+    Ok(out.flush()?)
+}
+
 /// What went wrong, with its causes, on standard error.
 pub(crate) fn complain(error: &anyhow::Error) {
     let coloured = std::io::stderr().is_terminal() && wants_colour();
@@ -137,7 +145,7 @@ pub(crate) fn hint(text: &str) {
 }
 
 /// <https://no-color.org>: set and not empty means no colour; a dumb terminal has none.
-fn wants_colour() -> bool {
+pub(crate) fn wants_colour() -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }

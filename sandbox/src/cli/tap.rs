@@ -107,7 +107,7 @@ fn purchase(options: &TapOptions, amount: Amount) -> Result<Purchase> {
 }
 
 /// The name is part of a folder's name.
-fn check_user(user: &str) -> Result<()> {
+pub(crate) fn check_user(user: &str) -> Result<()> {
     let allowed = |letter: char| letter.is_alphanumeric() || "._-@+".contains(letter);
     ensure!(
         (1..=64).contains(&user.chars().count()) && user.chars().all(allowed),
@@ -117,7 +117,7 @@ fn check_user(user: &str) -> Result<()> {
 }
 
 /// Does what the status asks for, until the phone can pay or only its user can help.
-fn make_ready(phone: &Phone, user: &str, screen: &Screen) -> Result<()> {
+pub(crate) fn make_ready(phone: &Phone, user: &str, screen: &Screen) -> Result<()> {
     let before = handset::status(phone)?;
     if before.status < 0 {
         screen.line(&format!("{before}: connecting {user}"));
@@ -194,11 +194,11 @@ fn tell(screen: &Screen, amount: Amount, paid: &PhonePayment, stock: Option<Stoc
 }
 
 /// What helps after a refusal.
-fn next_step(code: u32) -> Option<&'static str> {
+pub(crate) fn next_step(code: u32) -> Option<&'static str> {
     match code {
         10_003 => Some("let the user prove presence and tap again: add --authenticate"),
         10_008 => Some("the token is suspended: lift it through the control API (docs/sandbox.md, Act on tokens)"),
-        10_007 | 10_009 => Some("tap again: the phone does first what its status asks for"),
+        10_007 | 10_009 => Some("run this command again: the phone does first what its status asks for"),
         19_006 => Some("transit is off by default: add --transit"),
         _ => None,
     }

@@ -264,6 +264,42 @@ mod tests {
     }
 
     #[test]
+    fn the_input_of_the_cryptogram_has_the_published_order() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../../core/src/card/vectors/symmetric.json")).unwrap();
+        let vectors = &vectors["application_cryptogram"];
+        let fields = vectors["input_fields"].as_array().unwrap();
+        let value = |tag: &str| {
+            let field = fields.iter().find(|field| field["tag"] == tag).unwrap();
+            hex::decode(field["value"].as_str().unwrap()).unwrap()
+        };
+        let request = AuthorisationRequest {
+            pan: Pan::complete("541333900000001").unwrap(),
+            pan_sequence: 0,
+            amount: value("9F02").try_into().unwrap(),
+            other_amount: value("9F03").try_into().unwrap(),
+            terminal_country: value("9F1A").try_into().unwrap(),
+            terminal_verification_results: value("95").try_into().unwrap(),
+            currency: value("5F2A").try_into().unwrap(),
+            date: value("9A").try_into().unwrap(),
+            kind: value("9C")[0],
+            unpredictable_number: value("9F37").try_into().unwrap(),
+            aip: value("82").try_into().unwrap(),
+            atc: u16::from_be_bytes(value("9F36").try_into().unwrap()),
+            cid: 0x80,
+            cryptogram: [0; 8],
+            issuer_application_data: [&[1, CVN], &value("CVR")[..], &[0; 10]].concat(),
+            cvm_results: [0; 3],
+            card_authentication: CardAuthentication::NotPerformed,
+            merchant_category: 0,
+            merchant_name: String::new(),
+        };
+        let iad = IssuerApplicationData::parse(&request.issuer_application_data).unwrap();
+        let input = hex::decode(vectors["input"].as_str().unwrap()).unwrap();
+        assert_eq!(request.cryptogram_input(&iad), input);
+    }
+
+    #[test]
     fn a_nibble_above_nine_is_no_amount() {
         assert_eq!(decimal(&[0x00, 0x12, 0x34]), Some(1234));
         assert_eq!(decimal(&[0x99; 6]), Some(999_999_999_999));

@@ -156,9 +156,24 @@ mod tests {
     }
 
     #[test]
+    fn the_published_versions_say_which_key_and_whether_counters() {
+        let v = &vectors()["application_cryptogram"];
+        for result in v["results"].as_array().unwrap() {
+            let [version] = bytes(&result["cvn"])[..] else { panic!("a version is one byte") };
+            let own_key = version & 0x04 != 0;
+            assert_eq!(result["session_key"], if own_key { "emv_csk" } else { "mastercard_skd" });
+            assert_eq!(result["arpc_key"], if own_key { "session_key" } else { "icc_master_key" });
+            assert_eq!(result["counters"], version & 0x01 != 0);
+        }
+        let ours = |result: &&serde_json::Value| bytes(&result["cvn"]) == [super::super::authorisation::CVN];
+        assert_eq!(v["results"].as_array().unwrap().iter().filter(ours).count(), 1);
+    }
+
+    #[test]
     fn long_numbers_use_option_b_like_an_independent_program() {
         let issuer = Secret::new(*b"\x01\x23\x45\x67\x89\xAB\xCD\xEF\xFE\xDC\xBA\x98\x76\x54\x32\x10");
-        for digits in ["54133300896041111", "541333008960411112", "5413330089604111123"] {
+        // The hash of the last one has fewer than 16 decimal digits: letters are mapped.
+        for digits in ["54133300896041111", "541333008960411112", "5413330089604111123", "541333000000000506"] {
             let theirs = emv::core::master_key_derivation::derive_master_key_option_b(
                 issuer.expose(),
                 &Pan::unchecked(digits).packed(),

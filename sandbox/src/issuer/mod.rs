@@ -43,12 +43,10 @@ pub use authorisation::{
 pub use authority::{Authority, CaPublicKey, IccKey, KeySizes};
 use ledger::Fresh;
 pub use ledger::{Ledger, LedgerEntry, TokenRecord, Violation, ViolationKind};
-pub use pan::{Pan, PanError};
+pub use pan::{Numbering, Pan, PanError};
 use personalise::Parts;
 pub use personalise::{CardShape, Month, Personalisation};
 
-/// Tag 5F34 of every token.
-const PAN_SEQUENCE: u8 = 0;
 /// Key derivation index in tag 9F10.
 const KEY_INDEX: u8 = 1;
 /// Response codes of the response cryptogram: approved, do not honour.
@@ -64,6 +62,8 @@ pub struct IssuerConfig {
     pub key_sizes: KeySizes,
     /// What cards are like unless [`Issuer::personalise_as`] says otherwise.
     pub personalisation: Personalisation,
+    /// What its tokens' numbers look like.
+    pub numbering: Numbering,
     /// The ledger's file; `None` keeps it in memory.
     pub ledger: Option<PathBuf>,
 }
@@ -133,6 +133,7 @@ pub struct Issuer {
     authority: Arc<Authority>,
     seed: Secret<32>,
     personalisation: Personalisation,
+    numbering: Numbering,
     ledger: Ledger,
     standings: Arc<dyn TokenStandings>,
 }
@@ -165,7 +166,8 @@ impl Issuer {
     }
 
     fn assemble(config: IssuerConfig, ledger: Ledger, seed: Secret<32>, authority: Arc<Authority>) -> Self {
-        Self { authority, seed, personalisation: config.personalisation, ledger, standings: Arc::new(AllActive) }
+        let IssuerConfig { personalisation, numbering, .. } = config;
+        Self { authority, seed, personalisation, numbering, ledger, standings: Arc::new(AllActive) }
     }
 
     /// The same issuer, asking `standings` at every authorisation.
@@ -211,7 +213,7 @@ impl Issuer {
             authority: &self.authority,
             key: &key,
             pan: &token.pan,
-            sequence: PAN_SEQUENCE,
+            sequence: self.numbering.sequence,
             key_index: KEY_INDEX,
             personalisation,
         }
@@ -247,7 +249,7 @@ impl Issuer {
     /// # Errors
     /// [`IssuerError::Ledger`]: nothing was decided.
     pub fn authorise(&self, request: &AuthorisationRequest, now_ms: i64) -> Result<Authorisation, IssuerError> {
-        let token = self.ledger.token_by_pan(&request.pan)?.filter(|_| request.pan_sequence == PAN_SEQUENCE);
+        let token = self.ledger.token_by_pan(&request.pan)?.filter(|_| request.pan_sequence == self.numbering.sequence);
         let iad = IssuerApplicationData::parse(&request.issuer_application_data);
         let session = token.as_ref().map(|token| keys::session_key(&self.master_key(&token.pan), request.atc));
         let verified = match (&session, &iad) {
@@ -319,7 +321,7 @@ impl Issuer {
     }
 
     fn token(&self, reference: &str, user: &str) -> Result<TokenRecord, IssuerError> {
-        // The loop ends: each try is another number of 10^8, and a token that another thread adds is found.
+        // The loop ends: each try is another number of 10^6 and more, and a token that another thread adds is found.
         for attempt in 0u32.. {
             if let Some(token) = self.ledger.token(reference)? {
                 return if token.user == user { Ok(token) } else { Err(IssuerError::WrongUser) };
@@ -333,17 +335,23 @@ impl Issuer {
         Err(IssuerError::Ledger("no number is free".to_owned()))
     }
 
-    /// A number of the test range: prefix, 9 digits that belong to the reference, check digit.
+    /// A number of the test range that belongs to the reference.
     fn number(&self, reference: &str, attempt: u32) -> Result<Pan, PanError> {
         let bytes = derived(&self.seed, &["number", &attempt.to_string(), reference]);
-        let digits: String = bytes.iter().take(9).map(|byte| char::from(b'0' + byte % 10)).collect();
-        Pan::complete(&format!("{}{digits}", authority::ISSUER_PREFIX))
+        self.numbering.number(authority::ISSUER_PREFIX, &bytes)
+    }
+
+    /// The master key that all cards' keys derive from (EMV Book 2, A1.4): for another program that
+    /// checks this issuer's cryptograms. A test key; a real issuer's never leaves its vault.
+    #[must_use]
+    pub fn issuer_master_key(&self) -> Secret<16> {
+        let bytes = derived(&self.seed, &["master key"]);
+        let (key, _) = bytes.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+        Secret::new(*key)
     }
 
     fn master_key(&self, pan: &Pan) -> Secret<16> {
-        let issuer = derived(&self.seed, &["master key"]);
-        let (issuer, _) = issuer.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
-        keys::icc_master_key(&Secret::new(*issuer), pan, PAN_SEQUENCE)
+        keys::icc_master_key(&self.issuer_master_key(), pan, self.numbering.sequence)
     }
 }
 
@@ -352,6 +360,12 @@ fn cryptogram_is_right(session: &Secret<16>, request: &AuthorisationRequest, iad
 }
 
 fn open_ledger(config: &IssuerConfig) -> Result<(Ledger, Secret<32>), IssuerError> {
+    let Numbering { digits, sequence } = config.numbering;
+    for (field, value, limits) in [("digits", digits, 13..=19), ("sequence", sequence, 0..=99)] {
+        if !limits.contains(&value) {
+            return Err(IssuerError::Personalisation { field, reason: format!("is {value}, limit {limits:?}") });
+        }
+    }
     let ledger = match &config.ledger {
         Some(path) => Ledger::open(path)?,
         None => Ledger::in_memory()?,

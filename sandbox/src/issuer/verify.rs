@@ -197,6 +197,29 @@ fn open(
     signature: &[u8],
     tail: &[u8],
 ) -> Result<Opened, ChainError> {
+    let block = recover_block(what, modulus, exponent, signature)?;
+    let [0x6A, inner @ .., 0xBC] = block.as_slice() else {
+        return Err(ChainError::Format { what });
+    };
+    let (signed, hash) = inner.split_last_chunk::<20>().ok_or(ChainError::Format { what })?;
+    if Sha1::new().chain_update(signed).chain_update(tail).finalize().as_slice() != hash {
+        return Err(ChainError::Hash { what });
+    }
+    Ok(Opened { signed: signed.to_vec(), block })
+}
+
+/// The block under a signature, as long as the modulus; whether it is one (6A to BC), and what its hash
+/// covers, is not looked at.
+///
+/// # Errors
+/// [`ChainError::Key`] for a key of another size than 376 to 2040 bits, [`ChainError::Format`] for a
+/// signature that is none of this key. `what` names the signature in them.
+pub fn recover_block(
+    what: &'static str,
+    modulus: &[u8],
+    exponent: &[u8],
+    signature: &[u8],
+) -> Result<Vec<u8>, ChainError> {
     let n = BoxedUint::from_be_slice_vartime(modulus);
     let e = BoxedUint::from_be_slice_vartime(exponent);
     let key = RsaPublicKey::new_with_size_limits(n, e, 376..=2040).map_err(|_| ChainError::Key { what })?;
@@ -206,15 +229,7 @@ fn open(
         return Err(ChainError::Format { what });
     }
     let recovered = rsa_encrypt(&key, &number).map_err(|_| ChainError::Key { what })?;
-    let block = left_padded(&recovered.to_be_bytes_trimmed_vartime(), modulus.len());
-    let [0x6A, inner @ .., 0xBC] = block.as_slice() else {
-        return Err(ChainError::Format { what });
-    };
-    let (signed, hash) = inner.split_last_chunk::<20>().ok_or(ChainError::Format { what })?;
-    if Sha1::new().chain_update(signed).chain_update(tail).finalize().as_slice() != hash {
-        return Err(ChainError::Hash { what });
-    }
-    Ok(Opened { signed: signed.to_vec(), block })
+    Ok(left_padded(&recovered.to_be_bytes_trimmed_vartime(), modulus.len()))
 }
 
 /// Fields of fixed lengths, one after the other.

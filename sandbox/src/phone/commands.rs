@@ -163,6 +163,7 @@ fn transaction(record: &TransactionRecord) -> Value {
         TransactionOutcome::Failed { code } => ("failed", *code, None),
     };
     json!({
+        "amount": record.transaction.amount(),
         "amount_minor": record.transaction.amount_minor,
         "currency": record.transaction.currency,
         "kind": name_of(&record.transaction.kind),

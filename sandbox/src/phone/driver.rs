@@ -173,6 +173,12 @@ impl Phone {
         })
     }
 
+    /// The operating system's number for it.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).id()
+    }
+
     /// Ends the process at once (SIGKILL), also while another thread calls it: nothing in it gets a
     /// chance to finish.
     pub fn kill(&self) {

@@ -14,7 +14,9 @@ use nfcwallet_core::host::{
     HostError, KeyStoreError, Monitor, MonitorEvent, NFCRequestProxy, PermitDecision, Reply, RequestType, RiskControl,
     Signature, Stored, TransactionListener, TransactionPermit, Unwrapped, Wrapped,
 };
-use nfcwallet_core::payment::{TapFailure, TapId, TransactionInformation, TransactionOutcome, TransactionRecord};
+use nfcwallet_core::payment::{
+    CdcvmMethod, TapFailure, TapId, TransactionInformation, TransactionOutcome, TransactionRecord,
+};
 use serde::Serialize;
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
@@ -309,13 +311,15 @@ impl TransactionPermit for Behaviour {
         &self,
         _auth_before: bool,
         _transaction: TransactionInformation,
-        _risk: RiskControl,
+        risk: RiskControl,
     ) -> Result<PermitDecision, HostError> {
         let permit = self.lock().permit.clone();
         match permit.as_str() {
             "proceed" => Ok(PermitDecision::Proceed),
             "decline" => Ok(PermitDecision::Decline),
             "need_auth" => Ok(PermitDecision::NeedAuth),
+            "obey_risk" if risk.proceed => Ok(PermitDecision::Proceed),
+            "obey_risk" => Ok(PermitDecision::CustomDecline(4)),
             "hang" => self.misbehave(Fault::Hang).map(|()| PermitDecision::Proceed),
             "panic" => self.misbehave(Fault::Panic).map(|()| PermitDecision::Proceed),
             "re_enter" => {
@@ -324,6 +328,8 @@ impl TransactionPermit for Behaviour {
                     let inner = wallet.process_apdu(&hex::decode("80CA9F3600").unwrap_or_default());
                     drop(wallet.token_status());
                     drop(wallet.set_transaction_reference(&inner));
+                    drop(wallet.authenticate(CdcvmMethod::Password));
+                    drop(wallet.readiness());
                 }
                 Ok(PermitDecision::Proceed)
             }

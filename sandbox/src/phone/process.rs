@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use nfcwallet_core::card::profile::CvmLimit;
 use nfcwallet_core::host::{Clock, Deadlines, Host, OsEntropy};
 use nfcwallet_core::{Wallet, WalletConfig};
 use nfcwallet_faults::Disk;
@@ -58,9 +59,19 @@ pub struct PhoneOptions {
     /// Allow transit taps with the screen locked.
     #[arg(long)]
     pub locked_transit: bool,
+    /// Ask for the user above this amount: currency by number, colon, minor units, for example 978:2000.
+    #[arg(long, value_parser = limit)]
+    pub password_free: Vec<CvmLimit>,
 }
 
-/// Runs a phone until its standard input ends or `shutdown` is called.
+fn limit(text: &str) -> Result<CvmLimit, String> {
+    let (currency, amount) = text.split_once(':').ok_or("has no colon")?;
+    let currency = currency.parse().map_err(|_| "the currency is no number")?;
+    let amount_minor = amount.parse().map_err(|_| "the amount is no number")?;
+    Ok(CvmLimit { currency, amount_minor })
+}
+
+/// Runs a phone until its standard input ends.
 ///
 /// # Errors
 /// When the runtime cannot be started. A wallet that does not open is told to the driver as a line.
@@ -131,6 +142,7 @@ fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow
     let mut config = WalletConfig::new(directory, "sandbox-mpp", trust_key);
     config.support_transit = options.transit;
     config.support_lock_screen_pay = options.locked_transit;
+    config.password_free_limits.clone_from(&options.password_free);
     config.deadlines = Deadlines {
         proxy: Duration::from_millis(options.proxy_deadline_ms),
         key_store: Duration::from_millis(options.key_store_deadline_ms),
@@ -153,7 +165,7 @@ fn obey(commands: &Arc<Commands>, runtime: &Runtime, lines: &Arc<Lines>) {
                 continue;
             }
         };
-        let (commands, lines, last) = (Arc::clone(commands), Arc::clone(lines), request.call == Call::Shutdown);
+        let (commands, lines) = (Arc::clone(commands), Arc::clone(lines));
         let short = is_short(&request.call);
         let work = async move {
             let answer = commands.run(request.call).await;
@@ -166,9 +178,6 @@ fn obey(commands: &Arc<Commands>, runtime: &Runtime, lines: &Arc<Lines>) {
             runtime.block_on(work);
         } else {
             runtime.spawn(work);
-        }
-        if last {
-            return;
         }
     }
 }

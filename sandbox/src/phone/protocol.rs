@@ -75,7 +75,7 @@ pub enum Call {
     Prewarm,
     /// `suspend`.
     Suspend,
-    /// `shutdown`, then the process ends.
+    /// `shutdown`; the process lives until its input ends.
     Shutdown,
     /// Change how the simulated device and the host's interfaces behave.
     Host(HostChange),
@@ -89,7 +89,8 @@ pub enum Call {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostChange {
-    /// `proceed`, `decline`, `need_auth`, `custom_1` to `custom_4`, `hang`, `fail`, `panic`, `re_enter`.
+    /// `proceed`, `decline`, `need_auth`, `custom_1` to `custom_4`, `obey_risk`, `hang`, `fail`, `panic`,
+    /// `re_enter`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permit: Option<String>,
     /// NFC on.
@@ -218,6 +219,9 @@ impl std::fmt::Display for ErrorLine {
             "Reconnect" => "log in again",
             "Authenticate" => "prove presence or unlock the device, then try again",
             "Replenish" => "fetch credentials",
+            "Unlock" => "unlock the token",
+            "Confirm" => "let the user confirm the card",
+            "Sync" => "ask the service for the token's state",
             "Reactivate" => "activate anew",
             "FreeSpace" => "free storage, then try again",
             "UpdateApp" => "update the app",

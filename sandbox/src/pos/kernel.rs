@@ -284,7 +284,7 @@ fn authorisation_request(
     })
 }
 
-fn inputs(purchase: &Purchase) -> TransactionInputs {
+pub(super) fn inputs(purchase: &Purchase) -> TransactionInputs {
     let exponent = iso_currency::Currency::from_numeric(purchase.currency).and_then(|currency| currency.exponent());
     TransactionInputs {
         amount_authorised: purchase.amount_minor,
@@ -301,7 +301,7 @@ fn inputs(purchase: &Purchase) -> TransactionInputs {
 
 /// The terminal as the crate knows it. A contactless reader changes its capabilities with the amount:
 /// online PIN above the CVM limit, no CVM below.
-fn settings(purchase: &Purchase) -> Settings {
+pub(super) fn settings(purchase: &Purchase) -> Settings {
     let verify = purchase.exceeds_cvm_limit();
     Settings {
         terminal_type: TERMINAL_TYPE,

@@ -20,6 +20,9 @@
 //! ```
 
 mod kernel;
+pub mod magstripe;
+#[cfg(test)]
+mod published_tests;
 mod reader;
 mod select;
 #[cfg(test)]
@@ -30,6 +33,7 @@ pub mod trace;
 
 pub use crate::issuer::AuthorisationRequest;
 use crate::issuer::CaPublicKey;
+pub(crate) use select::PPSE;
 pub use trace::{Exchange, pretty};
 
 /// The field was lost: the card is no longer there.

@@ -5,7 +5,6 @@ use std::time::Instant;
 use emv::core::apdu::{Command, Response};
 use emv::core::card_reader::CardReader;
 
-use super::trace::name_of;
 use super::{Exchange, Link, NotAccepted};
 
 /// A tap has 5 to 10 commands; a card whose AFL names hundreds of records is broken.
@@ -48,9 +47,9 @@ impl CardReader for Reader<'_> {
         let command = command.to_bytes().map_err(malformed)?;
         let started = Instant::now();
         let answer = (self.link)(&command);
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = started.elapsed();
         let response = answer.as_deref().unwrap_or_default().to_vec();
-        self.trace.push(Exchange { name: name_of(&command), command, response, micros });
+        self.trace.push(Exchange::new(command, response, took));
         let answer = answer.map_err(|_| ReaderError::LinkLost)?;
         let broken = ReaderError::NotAccepted(NotAccepted::BrokenAnswer { length: answer.len() });
         match Response::parse(&answer) {

@@ -11,7 +11,7 @@ use super::kernel::Stop;
 use super::reader::Reader;
 
 /// The name of the proximity payment system environment.
-pub(super) const PPSE: &[u8] = b"2PAY.SYS.DDF01";
+pub(crate) const PPSE: &[u8] = b"2PAY.SYS.DDF01";
 
 const FCI: Tag = Tag(0x6F);
 const FCI_PROPRIETARY: Tag = Tag(0xA5);

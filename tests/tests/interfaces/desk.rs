@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nfcwallet_core::activation::ActivationMode;
-use nfcwallet_core::host::Host;
+use nfcwallet_core::host::{Deadlines, Host};
 use nfcwallet_core::payment::{TapFailure, TransactionRecord};
 use nfcwallet_core::token::TokenStatus;
 use nfcwallet_core::{Wallet, WalletConfig};
@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Desk {
     pub(crate) sandbox: Sandbox,
+    /// Of the wallet that is opened next.
+    pub(crate) deadlines: Deadlines,
     folder: TempDir,
     pub(crate) phone: SimPhone,
 }
@@ -40,11 +42,19 @@ impl Desk {
         let mut phone = SimPhone::new(&folder.path().join("hardware"), proxy, sandbox.runtime().clone()).unwrap();
         let clock = nfcwallet_sandbox::device::TokioClock::new(sandbox.runtime().clone());
         phone.clock = Arc::new(clock.with_shorter_pauses(20));
-        Self { sandbox, folder, phone }
+        Self { sandbox, deadlines: Deadlines::default(), folder, phone }
+    }
+
+    /// Permit and device may take their time: what counts is what they do, not how fast this machine is.
+    pub(crate) fn patient() -> Self {
+        let deadlines = Deadlines { permit: PATIENCE, device_state: PATIENCE, ..Deadlines::default() };
+        Self { deadlines, ..Self::new() }
     }
 
     pub(crate) fn config(&self) -> WalletConfig {
-        WalletConfig::new(self.folder.path().join("wallet"), "sandbox-mpp", self.sandbox.trust_key())
+        let folder = self.folder.path().join("wallet");
+        let config = WalletConfig::new(folder, "sandbox-mpp", self.sandbox.trust_key());
+        WalletConfig { deadlines: self.deadlines, ..config }
     }
 
     pub(crate) fn open(&self, host: Host) -> Wallet {

@@ -82,9 +82,12 @@ fn events_keep_their_order_when_a_second_thread_ends_the_tap() {
             other.field_lost(FieldLoss::LinkLost);
         }
     });
-    while !ender.is_finished() {
+    loop {
         // A second reader is refused only while the first is really served.
         assert_ne!(wallet.process_apdu(&select_ppse()), [0x69, 0x85]);
+        if ender.is_finished() {
+            break;
+        }
     }
     ender.join().unwrap();
     wallet.field_lost(FieldLoss::LinkLost);

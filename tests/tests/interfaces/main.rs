@@ -8,6 +8,7 @@ mod listeners;
 mod openings;
 mod permits;
 mod proxies;
+mod readers;
 mod readiness;
 mod references;
 mod runtimes;

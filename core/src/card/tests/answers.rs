@@ -7,7 +7,10 @@ use crate::card::cryptogram::mac;
 use crate::card::hooks::CryptogramRequested;
 use crate::card::icc_key::IccKey;
 use crate::card::tlv::Tlv;
-use crate::payment::{TransactionInformation, TransactionKind, TransactionRange};
+use crate::payment::{
+    RiskManagement, TerminalCapabilities, TerminalInformation, TerminalType, TransactionInformation, TransactionKind,
+    TransactionRange,
+};
 
 /// The objects inside the template 77 of an answer, in order.
 fn objects(answer: &[u8]) -> Vec<(u32, Vec<u8>)> {
@@ -189,8 +192,14 @@ fn the_transaction_is_read_by_tag() {
             merchant_name: None,
             range: TransactionRange::LowValue,
             date: "260131".to_owned(),
+            terminal: TerminalInformation {
+                terminal_type: Some(TerminalType(0x22)),
+                capabilities: None,
+                risk_management: Some(RiskManagement([0x44, 0, 0, 0, 0, 0, 0, 0])),
+            },
         }
     );
+    assert!(!request.contradictory);
     assert_eq!(request.unpredictable_number, [0xAA, 0xBB, 0xCC, 0xDD]);
     assert!(!request.terminal_demands_cdcvm);
 }
@@ -207,6 +216,25 @@ fn a_transit_gate_and_a_yen_amount_are_recognised() {
     let transaction = &talk.hooks.requests[0].transaction;
     assert_eq!((transaction.currency, transaction.currency_exponent), (392, Some(0)));
     assert_eq!(transaction.range, TransactionRange::HighValue);
+}
+
+#[test]
+fn a_terminal_that_names_another_amount_than_before_the_records_contradicts_itself() {
+    let mut profile = test_card::profile();
+    // A list of the field's test cards: amount, capabilities, kind.
+    profile.applications[0].pdol = hex("9F0206 9F3303 9C01");
+    let card = Arc::new(Card::compile(&profile).unwrap());
+    for (amount, contradictory) in [("000000001234", false), ("000000001235", true)] {
+        let mut talk = Conversation::new(Plan::Decline { see_phone: false });
+        talk.hooks.card = Some(Arc::clone(&card));
+        talk.advance(Stage::Selected);
+        talk.expect_ok(&format!("80A80000 0C 83 0A {amount} E008C8 00 00"));
+        ask(&mut talk, 0x90, CDOL1_DATA);
+        let request = &talk.hooks.requests[0];
+        assert_eq!(request.contradictory, contradictory, "{amount}");
+        assert_eq!(request.transaction.amount_minor, 1234);
+        assert_eq!(request.transaction.terminal.capabilities, Some(TerminalCapabilities([0xE0, 0x08, 0xC8])));
+    }
 }
 
 #[test]

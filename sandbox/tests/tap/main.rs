@@ -3,16 +3,20 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by panicking")]
 
+mod flips;
+mod keys;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use nfcwallet_core::card::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
+use nfcwallet_core::card::profile::Profile;
 use nfcwallet_core::card::{Card, CardApplication};
 use nfcwallet_core::payment::TransactionRange;
 use nfcwallet_core::secret::Secret;
 use nfcwallet_core::token_service::operations::WireCredential;
 use nfcwallet_sandbox::issuer::{
-    Authority, CardShape, Decision, DeclineReason, Issuer, IssuerConfig, Personalisation, Violation, ViolationKind,
+    Authority, CardShape, Decision, DeclineReason, Issuer, IssuerConfig, Pan, Personalisation, Violation, ViolationKind,
 };
 use nfcwallet_sandbox::pos::{DeclinedBy, LinkLost, Outcome, Purchase, TapResult, Terminal, pretty};
 
@@ -68,22 +72,29 @@ impl TapHooks for Wallet {
 
 struct Scene {
     issuer: Issuer,
+    profile: Profile,
     wallet: Wallet,
     application: CardApplication,
 }
 
 impl Scene {
     fn new(shape: CardShape) -> Self {
-        let issuer = Issuer::under(Authority::shared().unwrap(), IssuerConfig::default()).unwrap();
+        Self::under(Authority::shared().unwrap(), shape, |_, _| ())
+    }
+
+    /// A card of an issuer under `authority`, changed before the wallet gets it.
+    fn under(authority: Arc<Authority>, shape: CardShape, change: impl FnOnce(&mut Profile, &Pan)) -> Self {
+        let issuer = Issuer::under(authority, IssuerConfig::default()).unwrap();
         let personalisation = Personalisation { shape, ..Personalisation::default() };
-        let profile = issuer.personalise_as("token", "user", &personalisation).unwrap();
+        let mut profile = issuer.personalise_as("token", "user", &personalisation).unwrap();
+        change(&mut profile, &issuer.ledger().token("token").unwrap().unwrap().pan);
         // Through JSON, as it travels.
-        let profile = serde_json::from_str(&serde_json::to_string(&profile).unwrap()).unwrap();
+        let profile: Profile = serde_json::from_str(&serde_json::to_string(&profile).unwrap()).unwrap();
         let card = Card::compile(&profile).unwrap_or_else(|error| panic!("{shape:?}: {error}"));
         let stock = issuer.credentials("token", 1, 3, NOW + 1).unwrap().into();
         let wallet =
             Wallet { card: Arc::new(card), stock, forgets_to_burn: false, authenticated: false, seen: Vec::new() };
-        Self { issuer, wallet, application: CardApplication::new() }
+        Self { issuer, profile, wallet, application: CardApplication::new() }
     }
 
     fn tap(&mut self, purchase: &Purchase) -> TapResult {

@@ -1,0 +1,184 @@
+//! `explain`: APDUs, data objects and whole taps in words.
+
+use std::fs::File;
+use std::io::{IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use nfcwallet_sandbox::explain::render::{self, Style};
+use nfcwallet_sandbox::explain::{self, Form, Input, Node, Options, dictionary, input};
+use nfcwallet_sandbox::issuer::CaPublicKey;
+
+use super::screen;
+use super::serve::DEFAULT_DATA;
+
+/// Malformed input: what could be decoded was printed.
+const MALFORMED: u8 = 1;
+/// As clap ends on wrong options.
+const USAGE: u8 = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  nfcwallet-sandbox explain 9F3403010002
+  nfcwallet-sandbox explain 80 CA 9F 36 00
+  nfcwallet-sandbox explain --as tvr 0000040002
+  nfcwallet-sandbox explain --tag 9F6E
+  nfcwallet-sandbox tap --amount 12.50 --verbose | nfcwallet-sandbox explain
+  nfcwallet-sandbox explain --file trace.txt --ca-key serve.json
+
+Exit codes: 0 decoded, 1 malformed (what could be decoded is printed), 2 wrong usage.";
+
+/// Options of `explain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ExplainOptions {
+    /// Commands, answers, objects or lists. Spaces, colons and 0x are allowed, and one piece may be spread
+    /// over several arguments
+    #[arg(value_name = "HEX", conflicts_with_all = ["file", "tag", "tags"])]
+    hex: Vec<String>,
+    /// A trace of `tap --verbose` or `demo --verbose`, a reader's log, hex line by line, or JSON with
+    /// `command` and `response`; `-` is standard input, which is also read without any argument
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tag", "tags"])]
+    file: Option<PathBuf>,
+    /// What the hex is: apdu, response, tlv, dol, aip, afl, tvr, tsi, cvm-list, cvm-results, iad, cvr, aid,
+    /// or a tag whose value it is. Guessed by default
+    #[arg(long = "as", value_name = "FORM", value_parser = str::parse::<Form>)]
+    form: Option<Form>,
+    /// Say what a tag is
+    #[arg(long, value_name = "TAG", conflicts_with = "tags", value_parser = known_tag)]
+    tag: Option<u32>,
+    /// List all tags
+    #[arg(long)]
+    tags: bool,
+    /// Keys that open certificates: JSON as `serve` prints it. By default those of a running `serve`
+    #[arg(long, value_name = "FILE")]
+    ca_key: Option<PathBuf>,
+    /// Show card numbers and discretionary data in full
+    #[arg(long)]
+    show_pan: bool,
+    /// Say at which byte each line starts
+    #[arg(long)]
+    offsets: bool,
+    /// When to use colour
+    #[arg(long, value_enum, default_value = "auto")]
+    color: Colour,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Also into a file
+    Always,
+    /// Not at all
+    Never,
+}
+
+impl Colour {
+    fn is_wanted(self) -> bool {
+        match self {
+            Self::Auto => std::io::stdout().is_terminal() && screen::wants_colour(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+fn known_tag(text: &str) -> Result<u32, String> {
+    let tag = explain::tag(text).ok_or_else(|| format!("`{text}` is no tag; write it in hex, for example 9F6E"))?;
+    match dictionary::find(tag, None) {
+        Some(_) => Ok(tag),
+        None => Err(format!("the dictionary has no tag {}; --tags lists all", dictionary::shown(tag))),
+    }
+}
+
+/// Whatever keeps it from reading its input is wrong usage; malformed input is told in the explanation.
+pub(crate) fn run(options: &ExplainOptions) -> ExitCode {
+    tell(options).unwrap_or_else(|error| {
+        screen::complain(&error);
+        ExitCode::from(USAGE)
+    })
+}
+
+fn tell(options: &ExplainOptions) -> Result<ExitCode> {
+    let style = Style { coloured: options.color.is_wanted(), offsets: options.offsets };
+    if let Some(nodes) = options.dictionary() {
+        match options.json {
+            true => screen::report(&nodes)?,
+            false => print(&format!("{}\n", render::lines(&nodes, Style { offsets: false, ..style }).join("\n")))?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let input = options.input()?;
+    let how = Options { show_pan: options.show_pan, form: options.form, ca_keys: options.ca_keys()? };
+    let explanation = explain::explain(&input, &how);
+    match options.json {
+        true => screen::report(&explanation)?,
+        false => print(&render::text(&explanation, style))?,
+    }
+    Ok(if explanation.is_malformed() { ExitCode::from(MALFORMED) } else { ExitCode::SUCCESS })
+}
+
+impl ExplainOptions {
+    /// What the dictionary says, if that is asked for.
+    fn dictionary(&self) -> Option<Vec<Node>> {
+        match self.tag {
+            Some(tag) => Some(dictionary::describe(tag)),
+            None => self.tags.then(dictionary::overview),
+        }
+    }
+
+    fn input(&self) -> Result<Input> {
+        if !self.hex.is_empty() {
+            return Ok(input::arguments(&self.hex)?);
+        }
+        let bytes = match self.file.as_deref() {
+            Some(file) if file != Path::new("-") => {
+                File::open(file).and_then(read).with_context(|| format!("{} cannot be read", file.display()))?
+            }
+            None if std::io::stdin().is_terminal() => {
+                bail!("no hex and no --file; see `nfcwallet-sandbox explain --help`")
+            }
+            _ => read(std::io::stdin().lock()).context("standard input cannot be read")?,
+        };
+        Ok(input::text(&bytes)?)
+    }
+
+    /// Those of `--ca-key`, or of the servers that run here.
+    fn ca_keys(&self) -> Result<Vec<CaPublicKey>> {
+        let beside = Path::new(DEFAULT_DATA).join("serve.json");
+        let (file, is_asked_for) = match &self.ca_key {
+            Some(file) => (file.as_path(), true),
+            None => (beside.as_path(), false),
+        };
+        let keys = std::fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let keys = keys.map(|value| input::ca_keys(&value)).unwrap_or_default();
+        if is_asked_for && keys.is_empty() {
+            bail!(
+                "{} holds no CA key: JSON with rid, index, modulus and exponent in hex, as `serve` prints it",
+                file.display()
+            );
+        }
+        Ok(keys)
+    }
+}
+
+/// One byte above the limit is enough to see that it is exceeded.
+fn read(from: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(input::TEXT_LIMIT as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
