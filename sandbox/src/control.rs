@@ -17,6 +17,7 @@
 //! | `POST /control/tokens/{token}/delete` | | deletes, with a message |
 //! | `POST /control/tokens/{token}/replenish` | | asks the wallet to check its stock |
 //! | `POST /control/tokens/{token}/profile` | a profile, or `null` | sends a new profile; `null`: the issuer's |
+//! | `POST /control/tokens/{token}/personalise` | [`Personalisation`] | sends a card of that shape |
 //! | `GET /control/tokens/{token}/credentials` | | every credential and its outcome |
 //! | `POST /control/config` | `RemoteConfig` | becomes the configuration and goes to every wallet |
 //! | `POST /control/keys/rotate` | | a new service key; twice makes the first one unknown |
@@ -39,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::checkout::{Acquirer, CaKeys, IssuerAcquirer};
-use crate::issuer::{Authorisation, AuthorisationRequest};
+use crate::issuer::{Authorisation, AuthorisationRequest, Personalisation};
 use crate::relay::{FaultRule, Faults, MppServer};
 use crate::token_service::{AdminError, CredentialView, Policy, ScheduledRefusal, ServiceEndpoint, TokenService};
 
@@ -75,6 +76,7 @@ impl Control {
             .route("/control/tokens/{token}/delete", post(delete_token))
             .route("/control/tokens/{token}/replenish", post(push_replenish))
             .route("/control/tokens/{token}/profile", post(push_profile))
+            .route("/control/tokens/{token}/personalise", post(personalise))
             .route("/control/tokens/{token}/credentials", get(credentials))
             .route("/control/config", post(push_config))
             .route("/control/keys/rotate", post(rotate_keys))
@@ -249,6 +251,14 @@ async fn push_profile(
     Content(profile): Content<Option<Profile>>,
 ) -> Result<Json<Value>, AdminError> {
     control.tell(move |service| service.push_profile(&token, profile)).await
+}
+
+async fn personalise(
+    State(control): State<Control>,
+    Path(token): Path<String>,
+    Content(personalisation): Content<Personalisation>,
+) -> Result<Json<Value>, AdminError> {
+    control.tell(move |service| service.personalise(&token, &personalisation)).await
 }
 
 async fn credentials(

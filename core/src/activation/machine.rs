@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
             return Err(unexpected_answer());
         };
         self.progress(ActivationPhase::Storing, 0, 1)?;
-        if let Err(error) = Card::compile(&profile) {
+        if let Err(error) = Card::admit(&profile, self.context.service.service_now_ms()) {
             return self.refuse(token_reference, error.to_string()).await;
         }
         let token = TokenRecord {

@@ -9,11 +9,11 @@ use super::reference::Payment;
 use super::taps::{Payable, SILENCE, Taps};
 use super::{CdcvmMethod, TapFailure, TapId, TransactionInformation};
 use crate::card::Card;
-use crate::card::hooks::{CryptogramDecision, CryptogramRequest, TapHooks};
+use crate::card::hooks::{CryptogramDecision, CryptogramRequest, CryptogramRequested, TapHooks};
 use crate::context::Context;
 use crate::error::WalletError;
 use crate::host::{DeviceState, HostError, Pending, RiskControl};
-use crate::storage::{ArmTicket, Burn, UserKey};
+use crate::storage::{ArmTicket, Burn, Purpose, UserKey};
 
 /// A tap that has passed the pre-check and not yet ended.
 pub(crate) struct Tap {
@@ -256,7 +256,11 @@ impl Hooks<'_> {
         if self.taps.is_end_requested() {
             return Err(TapFailure::LinkLost);
         }
-        match self.context.store.start_burn(tap.user, time, ticket) {
+        let purpose = match request.requested {
+            CryptogramRequested::Checksum => Purpose::Checksum,
+            _ => Purpose::Cryptogram,
+        };
+        match self.context.store.start_burn(tap.user, time, ticket, purpose) {
             Ok(Some((credential, burn))) => {
                 let cdcvm_done = proof.is_some();
                 let outcome = TransactionOutcome::Complete { atc: credential.atc, reference, cdcvm: cdcvm_done };

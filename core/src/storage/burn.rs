@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_lock::MutexGuardArc;
 
-use super::credentials::Front;
+use super::credentials::{Front, Purpose};
 use super::error::StoreError;
 use super::guard::{ArmTicket, Turn};
 use super::records::UserKey;
@@ -47,7 +47,7 @@ impl Burn {
 
 impl Store {
     /// Begins to burn the user's next credential: one durable commit, after which it is gone whatever
-    /// happens. `None` if none is usable at `time`. The credential may be computed with at once; what
+    /// happens. `None` if none is usable at `time` for `purpose`. The credential may be computed with at once; what
     /// comes of it may leave only after [`Burn::wait`].
     ///
     /// Waits for the arming that `ticket` began. Credentials in front that have expired cost a commit
@@ -64,9 +64,10 @@ impl Store {
         user: UserKey,
         time: ServiceTime,
         ticket: ArmTicket,
+        purpose: Purpose,
     ) -> Result<Option<(BurntCredential, Burn)>, WalletError> {
         let turn = self.guard.turn()?;
-        let opened = self.open_burn(&turn, user, time);
+        let opened = self.open_burn(&turn, user, time, purpose);
         let Ok(Some((credential, opened))) = opened else {
             // In this order: without the ticket, nothing is armed when the turn ends.
             drop(ticket);
@@ -82,7 +83,7 @@ impl Store {
         Ok(Some((credential, Burn { durable })))
     }
 
-    /// Burns the next credential and waits until that is durable.
+    /// Burns the next credential for a cryptogram and waits until that is durable.
     ///
     /// # Errors
     /// As [`start_burn`](Self::start_burn) and [`Burn::wait`].
@@ -92,7 +93,9 @@ impl Store {
         time: ServiceTime,
         ticket: ArmTicket,
     ) -> Result<Option<BurntCredential>, WalletError> {
-        let Some((credential, burn)) = self.start_burn(user, time, ticket)? else { return Ok(None) };
+        let Some((credential, burn)) = self.start_burn(user, time, ticket, Purpose::Cryptogram)? else {
+            return Ok(None);
+        };
         burn.wait().map(|()| Some(credential))
     }
 
@@ -101,6 +104,7 @@ impl Store {
         turn: &Turn,
         user: UserKey,
         time: ServiceTime,
+        purpose: Purpose,
     ) -> Result<Option<(BurntCredential, OpenCommit)>, WalletError> {
         let service_now_ms = time.now_ms;
         turn.check_standing()?;
@@ -109,7 +113,7 @@ impl Store {
             let generation = turn.arm(Some(user))?;
             let mut front = None;
             let opened = self.open_commit(generation, |tx| {
-                front = Some(tx.burn_front(user, service_now_ms)?);
+                front = Some(tx.burn_front(user, service_now_ms, purpose)?);
                 match front {
                     Some(Front::Burnt(_)) => Ok(()),
                     // Leaves without a commit; the error goes no further than the match below.
@@ -118,7 +122,7 @@ impl Store {
             });
             match front {
                 Some(Front::Burnt(credential)) => return opened.map(|opened| Some((credential, opened))),
-                Some(Front::Empty) => return Ok(None),
+                Some(Front::Empty | Front::WithoutChecksumKey) => return Ok(None),
                 Some(Front::Forbidden) => return Err(StoreError::NotPayable.into()),
                 // The phone's clock may be months ahead: by a guessed time that leaves nothing, nothing
                 // is destroyed. With something left, the front would be dead after the burn anyway.

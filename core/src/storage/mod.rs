@@ -52,6 +52,7 @@ use async_lock::{Mutex, MutexGuard};
 use rusqlite::{Connection, params};
 
 pub use burn::Burn;
+pub use credentials::Purpose;
 pub use guard::ArmTicket;
 pub use records::{ChangeKind, Health, PendingChange, ReplenishRequest, Stock, TokenPhase, TokenRecord, UserKey};
 pub use tx::Tx;

@@ -71,7 +71,7 @@ impl IssuerAcquirer {
     /// The authorities that terminals must trust.
     #[must_use]
     pub fn ca_keys(&self) -> Vec<CaPublicKey> {
-        vec![self.issuer.ca_public_key()]
+        self.issuer.ca_public_keys()
     }
 }
 

@@ -88,7 +88,7 @@ impl Served {
             gateway: addresses.gateway,
             control: addresses.control,
             trust_key: hex::encode(sandbox.trust_key()),
-            ca_keys: vec![sandbox.issuer().ca_public_key()],
+            ca_keys: sandbox.issuer().ca_public_keys(),
             pid: std::process::id(),
         }
     }

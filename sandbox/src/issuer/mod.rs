@@ -21,9 +21,11 @@ pub mod authority;
 pub mod keys;
 pub mod ledger;
 mod pan;
-pub mod personalise;
+mod personalise;
 #[cfg(test)]
 pub(crate) mod published;
+pub mod shape;
+mod test_keys;
 pub(crate) mod tlv;
 pub mod verify;
 
@@ -45,7 +47,7 @@ use ledger::Fresh;
 pub use ledger::{Ledger, LedgerEntry, TokenRecord, Violation, ViolationKind};
 pub use pan::{Numbering, Pan, PanError};
 use personalise::Parts;
-pub use personalise::{CardShape, Month, Personalisation};
+pub use shape::{CardShape, Month, Personalisation};
 
 /// Key derivation index in tag 9F10.
 const KEY_INDEX: u8 = 1;
@@ -130,12 +132,33 @@ impl From<PanError> for IssuerError {
 
 /// The issuer. All methods may be called from any thread; none calls out under a lock.
 pub struct Issuer {
-    authority: Arc<Authority>,
+    authorities: Authorities,
     seed: Secret<32>,
     personalisation: Personalisation,
     numbering: Numbering,
     ledger: Ledger,
     standings: Arc<dyn TokenStandings>,
+}
+
+/// The authorities under which this issuer makes cards: its own, and two with keys of other lengths.
+struct Authorities {
+    own: Arc<Authority>,
+    short: Arc<Authority>,
+    long: Arc<Authority>,
+}
+
+impl Authorities {
+    fn under(own: Arc<Authority>) -> Result<Self, IssuerError> {
+        Ok(Self { own, short: Authority::short()?, long: Authority::long()? })
+    }
+
+    fn of(&self, shape: CardShape) -> &Authority {
+        match shape {
+            CardShape::ShortKeys => &self.short,
+            CardShape::LongKeys => &self.long,
+            _ => &self.own,
+        }
+    }
 }
 
 impl std::fmt::Debug for Issuer {
@@ -153,7 +176,7 @@ impl Issuer {
     pub fn new(config: IssuerConfig) -> Result<Self, IssuerError> {
         let (ledger, seed) = open_ledger(&config)?;
         let authority = Authority::from_seed(derived(&seed, &["authority"]), config.key_sizes)?;
-        Ok(Self::assemble(config, ledger, seed, Arc::new(authority)))
+        Self::assemble(config, ledger, seed, Arc::new(authority))
     }
 
     /// An issuer under a given authority; for tests that start many ([`Authority::shared`]).
@@ -162,12 +185,18 @@ impl Issuer {
     /// [`IssuerError`].
     pub fn under(authority: Arc<Authority>, config: IssuerConfig) -> Result<Self, IssuerError> {
         let (ledger, seed) = open_ledger(&config)?;
-        Ok(Self::assemble(config, ledger, seed, authority))
+        Self::assemble(config, ledger, seed, authority)
     }
 
-    fn assemble(config: IssuerConfig, ledger: Ledger, seed: Secret<32>, authority: Arc<Authority>) -> Self {
+    fn assemble(
+        config: IssuerConfig,
+        ledger: Ledger,
+        seed: Secret<32>,
+        authority: Arc<Authority>,
+    ) -> Result<Self, IssuerError> {
+        let authorities = Authorities::under(authority)?;
         let IssuerConfig { personalisation, numbering, .. } = config;
-        Self { authority, seed, personalisation, numbering, ledger, standings: Arc::new(AllActive) }
+        Ok(Self { authorities, seed, personalisation, numbering, ledger, standings: Arc::new(AllActive) })
     }
 
     /// The same issuer, asking `standings` at every authorisation.
@@ -176,10 +205,18 @@ impl Issuer {
         Self { standings, ..self }
     }
 
-    /// What a terminal must know to check this issuer's cards.
+    /// What a terminal must know to check the cards of [`CardShape::Phone`] and of the other shapes with
+    /// keys of that length.
     #[must_use]
     pub fn ca_public_key(&self) -> CaPublicKey {
-        self.authority.ca_public_key()
+        self.authorities.own.ca_public_key()
+    }
+
+    /// What a terminal must know to check this issuer's cards of all shapes.
+    #[must_use]
+    pub fn ca_public_keys(&self) -> Vec<CaPublicKey> {
+        let Authorities { own, short, long } = &self.authorities;
+        [own, short, long].map(|authority| authority.ca_public_key()).into()
     }
 
     /// Everything that reached the issuer.
@@ -210,7 +247,7 @@ impl Issuer {
         let bits = personalisation.shape.icc_bits();
         let key = IccKey::from_seed(derived(&self.seed, &["icc", &bits.to_string(), token_reference]), bits)?;
         Parts {
-            authority: &self.authority,
+            authority: self.authorities.of(personalisation.shape),
             key: &key,
             pan: &token.pan,
             sequence: self.numbering.sequence,

@@ -34,7 +34,7 @@ fn tap(card: &mut TestCard, purchase: &Purchase) -> TapResult {
 }
 
 fn tap_through(purchase: &Purchase, mut link: impl FnMut(&[u8]) -> Result<Vec<u8>, LinkLost>) -> TapResult {
-    Terminal::new([Authority::shared().unwrap().ca_public_key()]).tap(&mut link, purchase)
+    Terminal::new(issuer().ca_public_keys()).tap(&mut link, purchase)
 }
 
 #[test]

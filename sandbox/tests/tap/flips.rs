@@ -40,7 +40,7 @@ fn replayed(scene: &Scene, recorded: &[Exchange], bit: usize) -> TapResult {
         }
         Ok(answer)
     };
-    Terminal::new([scene.issuer.ca_public_key()]).tap(&mut link, &purchase())
+    Terminal::new(scene.issuer.ca_public_keys()).tap(&mut link, &purchase())
 }
 
 /// Without a signature the terminal cannot know; the cryptogram tells the issuer. It covers neither the

@@ -22,7 +22,7 @@ const SIZES: [[usize; 3]; 8] = [
     // The longest certificates that fit a record alone (9F46 has a byte of tag more than 90), and the
     // longest key whose signature fits an answer.
     [1984, 1976, 1408],
-    [1984, 1976, 1672],
+    [1984, 1976, 1624],
 ];
 
 #[test]
@@ -68,10 +68,12 @@ fn certify_anew(profile: &mut Profile, authority: &Authority, key: &IccKey, pan:
         if application.icc_key.is_none() {
             continue;
         }
-        let signed = application.records.remove(0);
-        let content = Tlv::read_only(&signed.bytes).unwrap().value;
-        let static_data = [content, &application.aip].concat();
-        let [year, month, _day] = value(content, 0x5F24).try_into().unwrap();
+        // The first record of each file.
+        let signed: Vec<Record> = application.records.iter().filter(|record| record.number == 1).cloned().collect();
+        let content = |record: &Record| Tlv::read_only(&record.bytes).unwrap().value.to_vec();
+        let content: Vec<u8> = signed.iter().flat_map(content).collect();
+        let static_data = [&content[..], &application.aip].concat();
+        let [year, month, _day] = value(&content, 0x5F24).try_into().unwrap();
         let subject = IccSubject { pan, expiry_mmyy: [month, year], serial: [0, 0, 1], static_data: &static_data };
         let icc = authority.certify_icc(key, &subject).unwrap();
         let issuer = authority.issuer_certificate();
@@ -83,11 +85,12 @@ fn certify_anew(profile: &mut Profile, authority: &Authority, key: &IccKey, pan:
             rest_of(&icc, 0x9F47, 0x9F48),
             tlv(0x9F46, &icc.certificate),
         ];
-        let record = |(number, content): (u8, &Vec<u8>)| Record { sfi: 3, number, bytes: tlv(0x70, content) };
-        application.records = [vec![signed], (1..).zip(&contents).map(record).collect()].concat();
-        application.afl = vec![2 << 3, 1, 1, 1, 3 << 3, 1, 4, 0];
+        let record = |(number, content): (u8, &Vec<u8>)| Record { sfi: 4, number, bytes: tlv(0x70, content) };
+        let entries = signed.iter().map(|record| [record.sfi << 3, 1, 1, 1]);
+        application.afl = entries.chain([[4 << 3, 1, 4, 0]]).collect::<Vec<_>>().concat();
+        application.records = [signed, (1..).zip(&contents).map(record).collect()].concat();
         application.icc_key = Some(key.parts().unwrap());
-        application.ca_key = Some(CaPublicKey { modulus: ca.modulus, exponent: ca.exponent });
+        application.ca_key = Some(CaPublicKey { index: ca.index, modulus: ca.modulus, exponent: ca.exponent });
     }
 }
 

@@ -90,7 +90,7 @@ impl Scene {
         change(&mut profile, &issuer.ledger().token("token").unwrap().unwrap().pan);
         // Through JSON, as it travels.
         let profile: Profile = serde_json::from_str(&serde_json::to_string(&profile).unwrap()).unwrap();
-        let card = Card::compile(&profile).unwrap_or_else(|error| panic!("{shape:?}: {error}"));
+        let card = Card::admit(&profile, NOW).unwrap_or_else(|error| panic!("{shape:?}: {error}"));
         let stock = issuer.credentials("token", 1, 3, NOW + 1).unwrap().into();
         let wallet =
             Wallet { card: Arc::new(card), stock, forgets_to_burn: false, authenticated: false, seen: Vec::new() };
@@ -109,7 +109,7 @@ impl Scene {
             change(command, &mut answer);
             Ok(answer)
         };
-        Terminal::new([self.issuer.ca_public_key()]).tap(&mut link, purchase)
+        Terminal::new(self.issuer.ca_public_keys()).tap(&mut link, purchase)
     }
 
     fn decision(&self, result: &TapResult) -> Decision {
@@ -139,6 +139,36 @@ fn every_shape_of_card_pays() {
         assert_eq!(scene.issuer.ledger().violations().unwrap(), []);
         assert!(scene.issuer.ledger().entries().unwrap().iter().all(|entry| entry.verified));
     }
+}
+
+#[test]
+fn a_terminal_that_knows_the_beginning_of_a_name_finds_each_application() {
+    let mut scene = Scene::new(CardShape::ThreeApplications);
+    let mut select = |occurrence: u8| {
+        let command = [&[0x00, 0xA4, 0x04, occurrence, 5], &[0xA0, 0, 0, 0, 0x04][..], &[0]].concat();
+        scene.application.process(&command, &mut scene.wallet)
+    };
+    for (occurrence, aid) in [(0, "84 07 A0000000041010"), (2, "84 08 A000000004101001"), (2, "84 08 A000000004101002")]
+    {
+        let answer = hex::encode_upper(select(occurrence));
+        assert!(answer[4..].starts_with(&aid.replace(' ', "")), "{answer}");
+    }
+    assert_eq!(select(2), [0x6A, 0x82]);
+}
+
+#[test]
+fn a_name_in_another_script_and_objects_for_get_data_are_shown() {
+    let answers = |shape| {
+        let mut scene = Scene::new(shape);
+        let select = hex::decode("00A4040007A000000004101000").unwrap();
+        [select, vec![0x80, 0xCA, 0x9F, 0x70, 0], vec![0x80, 0xCA, 0x9F, 0x75, 0]]
+            .map(|command| hex::encode_upper(scene.application.process(&command, &mut scene.wallet)))
+    };
+    let [fci, none, _] = answers(CardShape::PreferredName);
+    assert!(fci.contains("9F1101059F1207BADEE8D5DBF1DA"), "{fci}");
+    assert_eq!(none, "6A88");
+    let [_, first, second] = answers(CardShape::DataObjects);
+    assert_eq!((first.as_str(), second.as_str()), ("9F7004746573749000", "9F750201029000"));
 }
 
 #[test]
@@ -207,7 +237,7 @@ fn a_wrong_session_key_is_declined_by_the_issuer_alone() {
 #[test]
 fn a_link_lost_before_the_cryptogram_spends_nothing() {
     let mut scene = Scene::new(CardShape::Phone);
-    let terminal = Terminal::new([scene.issuer.ca_public_key()]);
+    let terminal = Terminal::new(scene.issuer.ca_public_keys());
     for last in 0..6 {
         scene.application.reset();
         let mut left = last;
