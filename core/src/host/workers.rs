@@ -328,11 +328,12 @@ mod tests {
     }
 
     #[test]
-    fn work_that_panics_has_no_answer_and_leaves_its_thread() {
-        let workers = workers(1);
+    fn work_that_panics_has_no_answer_and_harms_no_other() {
+        // Its thread may not be idle again at once.
+        let workers = workers(2);
         assert_eq!(workers.beside(|| panic!("a bug")).wait(), None::<()>);
         let here = thread::current().id();
-        assert_ne!(workers.beside(|| thread::current().id()).wait(), Some(here));
+        assert!(workers.beside(|| thread::current().id()).wait().is_some_and(|there| there != here));
     }
 
     #[test]
