@@ -26,6 +26,13 @@ AT_LEAST = {
     "response cryptogram, declined": 50,
     "AAC, not the session key's": 200,
     "a changed input gives another ARQC": 1000,
+    "CVC3 track 1, option A": 500,
+    "CVC3 track 1, option B": 300,
+    "CVC3 track 2, option A": 600,
+    "CVC3 track 2, option B": 400,
+    "digits of the built track 1": 1000,
+    "digits of the built track 2": 1000,
+    "declined, no CVC3": 100,
 }
 
 # The parts of the cryptogram's input, in order; the card verification results follow.
@@ -63,8 +70,7 @@ def main():
     end = lines[-1]
     if end["kind"] != "end" or end["lines"] != count:
         tally.failed.append("the file is cut: its last line does not count the lines before it")
-    wanted = dict(AT_LEAST)
-    for kind, least in wanted.items():
+    for kind, least in AT_LEAST.items():
         if tally.held[kind] < least:
             tally.failed.append(f"{kind}: only {tally.held[kind]} held, wanted {least} and more")
     for kind, held in sorted(tally.held.items()):
@@ -72,7 +78,9 @@ def main():
     for words in tally.failed[:20]:
         print(f"FAILED {words}")
     arqcs = tally.held["ARQC, signed"] + tally.held["ARQC, in the clear"]
-    print(f"pyemv: {arqcs} cryptograms equal, {len(tally.failed)} complaints, seed {end.get('seed')}")
+    checksums = sum(held for kind, held in tally.held.items() if kind.startswith("CVC3"))
+    seed = end.get("seed")
+    print(f"pyemv: {arqcs} cryptograms and {checksums} checksums equal, {len(tally.failed)} complaints, seed {seed}")
     return 1 if tally.failed else 0
 
 
@@ -136,16 +144,30 @@ def by_version(issuer_master_key, line, values, results):
 
 
 def check_checksum(line, tally):
-    """COMPUTE CRYPTOGRAPHIC CHECKSUM: CVC3 of each track, from the issuer's key for them."""
+    """COMPUTE CRYPTOGRAPHIC CHECKSUM: the CVC3 of each track, and its digits in the track."""
+    if line["track2"] is None:
+        tally.require("declined, no CVC3", line["track1"] is None, "has a CVC3 of track 1", line)
+        return
     issuer_master_key = bytes.fromhex(line["issuer_master_key"])
     option, key = derive_master_key(issuer_master_key, line["pan"], line["pan_sequence"])
     counter, number = bytes.fromhex(line["atc"]), bytes.fromhex(line["unpredictable_number"])
-    for track in ("track1", "track2"):
-        if line[track] is None:
+    for name, track in (("track 1", line["track1"]), ("track 2", line["track2"])):
+        if track is None:
             continue
-        template, ours = (bytes.fromhex(line[track][name]) for name in ("template", "cvc3"))
-        theirs = int(cvv.generate_cvc3(key, template, counter, number)).to_bytes(2, "big")
-        tally.compare(f"CVC3 {track}, option {option}", ours, theirs, line)
+        theirs = cvv.generate_cvc3(key, bytes.fromhex(track["template"]), counter, number)
+        ours = bytes.fromhex(track["cvc3"])
+        tally.compare(f"CVC3 {name}, option {option}", ours, int(theirs).to_bytes(2, "big"), line)
+        # An issuer sees no more than the digits that the terminal wrote into the track.
+        places = ones(bytes.fromhex(track["places"]))
+        received = "".join(track["built"].rstrip("F")[-place] for place in reversed(places))
+        wanted = theirs.zfill(len(places))[-len(places) :]
+        tally.require(f"digits of the built {name}", received == wanted, f"{received}, pyemv's {wanted}", line)
+
+
+def ones(bit_map):
+    """The places of a bit map, from the right, counted from 1."""
+    number = int.from_bytes(bit_map, "big")
+    return [place + 1 for place in range(8 * len(bit_map)) if number >> place & 1]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! Every job of this repository: `cargo xtask test`, `bench`, `docs`.
+//! Every job of this repository: `cargo xtask test`, `bench`, `fuzz`, `docs`.
 //!
 //! Needs the Rust toolchain and a C compiler; anything else a job needs, it installs itself.
 
@@ -10,6 +10,7 @@ mod debian;
 mod deny;
 mod dependencies;
 mod docs;
+mod fuzz;
 mod pcsc;
 mod process;
 mod pyemv;
@@ -50,6 +51,11 @@ enum Job {
     /// Without valgrind the instructions are NOT RUN. gungraun-runner is built into target/tools, once.
     /// Criterion compares with the run before it, in target/criterion.
     Bench(bench::Options),
+    /// Look for bytes that break a promise of the wallet, with the targets of fuzz/ (docs/fuzzing.md).
+    ///
+    /// Each target runs at the lowest priority, two of them at once; its output goes to
+    /// target/fuzz/logs. Ends with one line a target. Fails if one crashed, and says how to repeat it.
+    Fuzz(fuzz::Options),
     /// Write docs/errors.md from the doc comments of the error types.
     Docs {
         /// Write nothing; fail if the page is not what would be written.
@@ -63,6 +69,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().job {
         Job::Test { steps } => test::run(&root, &steps),
         Job::Bench(options) => bench::run(&root, &options).map(|()| ExitCode::SUCCESS),
+        Job::Fuzz(options) => fuzz::run(&root, &options).map(|()| ExitCode::SUCCESS),
         Job::Docs { check } => docs::run(&root, check).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{checks, deny, dependencies, docs, pcsc, pyemv};
+use crate::{checks, deny, dependencies, docs, fuzz, pcsc, pyemv};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,6 +41,8 @@ pub(crate) enum Step {
     Demo,
     /// the sandbox's demo, silent activation
     DemoSilent,
+    /// a minute of fuzzing for each target
+    Fuzz,
 }
 
 /// Runs `only`, or every step, and prints the table.
@@ -76,9 +78,8 @@ impl Step {
             | Self::Deny
             | Self::Advisories
             | Self::Pyemv
-            | Self::Pcsc => {
-                return None;
-            }
+            | Self::Pcsc
+            | Self::Fuzz => return None,
         };
         Some(command)
     }
@@ -91,6 +92,7 @@ impl Step {
             Self::Glossary => docs::run(root, true).map(|()| Outcome::passed()),
             Self::Deny => deny::offline_checks(root),
             Self::Advisories => deny::advisories(root),
+            Self::Fuzz => fuzz::step(root),
             Self::Pyemv => pyemv::check(root),
             Self::Pcsc => pcsc::check(root),
             Self::Fmt | Self::Clippy | Self::Rustdoc | Self::Tests | Self::Demo | Self::DemoSilent => {

@@ -17,7 +17,7 @@ use super::record_data::{self, Identity};
 use super::records::{Objects, Records};
 use super::tlv::Tag;
 use super::usage::{self, UsageControl};
-use super::{Card, chain, fci, lists, magstripe, relay, request, sdad, tags};
+use super::{Card, PPSE, PSE, chain, fci, lists, magstripe, relay, request, sdad, tags};
 use crate::payment::TransactionInformation;
 
 /// All answers fit a short response without GET RESPONSE.
@@ -172,6 +172,9 @@ pub(super) fn in_range(field: &str, length: usize, low: usize, high: usize) -> R
 fn check_order(applications: &[Application]) -> Result<(), ProfileError> {
     for (index, application) in applications.iter().enumerate() {
         in_range("4F", application.aid.len(), 5, 16)?;
+        if [PPSE, PSE].contains(&&application.aid[..]) {
+            return Err(ProfileError::tag(tags::AID, "is the name of a directory"));
+        }
         if applications.iter().take(index).any(|earlier| earlier.aid == application.aid) {
             return Err(ProfileError::tag(tags::AID, "is there twice"));
         }

@@ -73,12 +73,12 @@ impl Keys {
     }
 
     fn decode(plain: &[u8]) -> Option<Self> {
-        let (session_key, rest) = plain.split_first_chunk()?;
+        let (session_key, rest) = plain.split_at_checked(16)?;
         let cvc3_key = match rest {
             [] => None,
             rest => Some(Secret::from_slice(rest)?),
         };
-        Some(Self { session_key: Secret::new(*session_key), cvc3_key })
+        Some(Self { session_key: Secret::from_slice(session_key)?, cvc3_key })
     }
 }
 

@@ -239,7 +239,7 @@ impl TokenStandings for AllActive {
 }
 
 /// Two decimal digits a byte.
-fn decimal(bytes: &[u8]) -> Option<u64> {
+pub(super) fn decimal(bytes: &[u8]) -> Option<u64> {
     bytes.iter().try_fold(0u64, |number, byte| {
         let (high, low) = (u64::from(byte >> 4), u64::from(byte & 0xF));
         (high < 10 && low < 10).then(|| number * 100 + high * 10 + low)

@@ -20,6 +20,7 @@ pub mod authorisation;
 pub mod authority;
 pub mod keys;
 pub mod ledger;
+pub mod magstripe;
 mod pan;
 mod personalise;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use authorisation::{
 pub use authority::{Authority, CaPublicKey, IccKey, KeySizes};
 use ledger::Fresh;
 pub use ledger::{Ledger, LedgerEntry, TokenRecord, Violation, ViolationKind};
+pub use magstripe::TrackRequest;
 pub use pan::{Numbering, Pan, PanError};
 use personalise::Parts;
 pub use shape::{CardShape, Month, Personalisation};
@@ -244,6 +246,7 @@ impl Issuer {
         personalisation: &Personalisation,
     ) -> Result<Profile, IssuerError> {
         let token = self.token(token_reference, user)?;
+        self.ledger.set_mag_stripe(token_reference, personalisation.shape.has_mag_stripe())?;
         let bits = personalisation.shape.icc_bits();
         let key = IccKey::from_seed(derived(&self.seed, &["icc", &bits.to_string(), token_reference]), bits)?;
         Parts {
@@ -276,8 +279,13 @@ impl Issuer {
         let atcs: Vec<u16> = if count == 0 { Vec::new() } else { (first_atc..=end).collect() };
         self.ledger.add_credentials(token_reference, &atcs, expires_at_ms)?;
         let master = self.master_key(&token.pan);
-        let credential =
-            |atc| WireCredential { atc, session_key: keys::session_key(&master, atc), cvc3_key: None, expires_at_ms };
+        let cvc3_master = self.ledger.has_mag_stripe(token_reference)?.then(|| self.cvc3_master_key(&token.pan));
+        let credential = |atc| WireCredential {
+            atc,
+            session_key: keys::session_key(&master, atc),
+            cvc3_key: cvc3_master.as_ref().map(|master| keys::session_key(master, atc)),
+            expires_at_ms,
+        };
         Ok(atcs.into_iter().map(credential).collect())
     }
 
@@ -349,6 +357,10 @@ impl Issuer {
         if request.card_authentication == CardAuthentication::Failed {
             return Some(DeclineReason::CardAuthenticationFailed);
         }
+        self.standing_problem(token)
+    }
+
+    fn standing_problem(&self, token: &TokenRecord) -> Option<DeclineReason> {
         match self.standings.standing(&token.reference) {
             TokenStanding::Active => None,
             TokenStanding::Inactive => Some(DeclineReason::TokenInactive),
@@ -385,6 +397,18 @@ impl Issuer {
         let bytes = derived(&self.seed, &["master key"]);
         let (key, _) = bytes.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
         Secret::new(*key)
+    }
+
+    /// The master key of the keys for mag-stripe mode, likewise.
+    #[must_use]
+    pub fn issuer_cvc3_master_key(&self) -> Secret<16> {
+        let bytes = derived(&self.seed, &["cvc3 master key"]);
+        let (key, _) = bytes.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+        Secret::new(*key)
+    }
+
+    fn cvc3_master_key(&self, pan: &Pan) -> Secret<16> {
+        keys::icc_master_key(&self.issuer_cvc3_master_key(), pan, self.numbering.sequence)
     }
 
     fn master_key(&self, pan: &Pan) -> Secret<16> {

@@ -9,6 +9,7 @@ use nfcwallet_core::card::profile::{
 
 use super::authorisation::CVN;
 use super::authority::{Authority, Certificate, IccKey, IccSubject};
+use super::magstripe::StaticTracks;
 use super::pan::pack_digits;
 use super::tlv::{join, tlv};
 use super::{CardShape, IssuerError, Pan, Personalisation};
@@ -72,7 +73,12 @@ impl Parts<'_> {
             let content: Vec<u8> = signed.iter().flat_map(|(_, data)| data).copied().collect();
             certified = Some(self.certificate_records(&[content.as_slice(), &shape.aip()].concat())?);
         }
-        let (records, afl) = layout(signed, certified.unwrap_or_default(), shape.offers_cda());
+        let (mut records, mut afl) = layout(signed, certified.unwrap_or_default(), shape.offers_cda());
+        if shape.has_mag_stripe() {
+            // In front, unsigned: a reader that speaks both modes skips it there.
+            records.insert(0, Record { sfi: 1, number: 1, bytes: tlv(0x70, &self.static_tracks().record()) });
+            afl.splice(..0, [1 << 3, 1, 1, 0]);
+        }
         let ca_key = self.authority.ca_public_key();
         Ok(Application {
             aid: aid.to_vec(),
@@ -99,7 +105,7 @@ impl Parts<'_> {
                 modulus: ca_key.modulus,
                 exponent: ca_key.exponent,
             }),
-            relay_resistance: None,
+            relay_resistance: shape.relay_resistance(),
         })
     }
 
@@ -113,6 +119,7 @@ impl Parts<'_> {
     fn signed_files(&self) -> Vec<(u8, Vec<u8>)> {
         let (holder, terms) = (self.holder_objects(), self.terms_objects());
         match self.personalisation.shape {
+            shape if !shape.offers_emv_mode() => Vec::new(),
             CardShape::TwoFiles => vec![(2, holder), (3, terms)],
             _ => vec![(2, [holder, terms].concat())],
         }
@@ -157,6 +164,11 @@ impl Parts<'_> {
         let expiry = self.personalisation.expiry;
         let digits = format!("{}D{:02}{:02}201", self.pan.expose(), expiry.year, expiry.month);
         pack_digits(&format!("{digits:0<37}"))
+    }
+
+    fn static_tracks(&self) -> StaticTracks<'_> {
+        let Personalisation { shape, expiry, .. } = *self.personalisation;
+        StaticTracks { pan: self.pan, expiry, with_track_1: shape.offers_emv_mode() }
     }
 
     /// The contents of the records with the two certificates.
@@ -256,7 +268,8 @@ mod tests {
                 for entry in application.afl.chunks(4) {
                     let [file, from, to, signed] = *entry else { panic!("entries of four") };
                     assert_eq!((file & 7, from), (0, 1), "{shape:?}");
-                    assert_eq!(signed == 1, application.icc_key.is_some());
+                    // The static tracks are never signed.
+                    assert_eq!(signed == 1, file >> 3 != 1 && application.icc_key.is_some());
                     named += usize::from(to);
                 }
                 assert_eq!(named, application.records.len());
@@ -276,8 +289,8 @@ mod tests {
         for (shape, application) in all {
             let Some(key) = &application.icc_key else { continue };
             let ca = authorities.of(shape).ca_public_key();
-            // The first record of each file, without tag and length of its template.
-            let signed = application.records.iter().filter(|record| record.number == 1);
+            // The first record of each file but that of the tracks, without tag and length of its template.
+            let signed = application.records.iter().filter(|record| record.number == 1 && record.sfi != 1);
             let header = |bytes: &[u8]| if bytes[1] == 0x81 { 3 } else { 2 };
             let mut static_data: Vec<u8> =
                 signed.flat_map(|record| record.bytes[header(&record.bytes)..].to_vec()).collect();

@@ -1,6 +1,6 @@
 //! What cards can be like: their shapes, and what a personalisation says.
 
-use nfcwallet_core::card::profile::{CvmLimit, PreferredName};
+use nfcwallet_core::card::profile::{CvmLimit, PreferredName, RelayResistance};
 use serde::Deserialize;
 
 /// Credit and debit.
@@ -75,11 +75,17 @@ pub enum CardShape {
     PlasticCard,
     /// No CDA: the cryptogram travels in the clear and the card has no certificates.
     WithoutCda,
+    /// The phone, and a record for readers in mag-stripe mode, with both tracks.
+    MagStripe,
+    /// Mag-stripe mode alone, with track 2: no cryptogram, no signature.
+    MagStripeOnly,
+    /// The phone, with relay resistance.
+    RelayResistance,
 }
 
 impl CardShape {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Phone,
         Self::PhoneWithoutPdol,
         Self::Maestro,
@@ -96,6 +102,9 @@ impl CardShape {
         Self::DomesticOnly,
         Self::PlasticCard,
         Self::WithoutCda,
+        Self::MagStripe,
+        Self::MagStripeOnly,
+        Self::RelayResistance,
     ];
 
     /// The length of the card's RSA key.
@@ -158,6 +167,8 @@ impl CardShape {
         match self {
             Self::PlasticCard => [0x19, 0x80],
             Self::WithoutCda => [0x18, 0x80],
+            Self::MagStripeOnly => [0x00, 0x00],
+            Self::RelayResistance => [0x1B, 0x81],
             _ => [0x1B, 0x80],
         }
     }
@@ -179,6 +190,24 @@ impl CardShape {
 
     pub(super) fn offers_cda(self) -> bool {
         self.aip().first().is_some_and(|first| first & 0x01 != 0)
+    }
+
+    /// It makes cryptograms.
+    #[must_use]
+    pub fn offers_emv_mode(self) -> bool {
+        self.aip().get(1).is_some_and(|modes| modes & 0x80 != 0)
+    }
+
+    /// It makes checksums for tracks.
+    #[must_use]
+    pub fn has_mag_stripe(self) -> bool {
+        matches!(self, Self::MagStripe | Self::MagStripeOnly)
+    }
+
+    /// A program's answer is not the radio's: the longest time leaves room for it.
+    pub(super) fn relay_resistance(self) -> Option<RelayResistance> {
+        let times = RelayResistance { min_time: 0, max_time: 200, transmission_time: 18 };
+        (self == Self::RelayResistance).then_some(times)
     }
 }
 

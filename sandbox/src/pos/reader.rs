@@ -29,6 +29,11 @@ impl<'a> Reader<'a> {
         Self { link, trace: Vec::with_capacity(8) }
     }
 
+    /// How long the last answer took.
+    pub(super) fn last_micros(&self) -> u64 {
+        self.trace.last().map_or(0, |exchange| exchange.micros)
+    }
+
     pub(super) fn into_trace(self) -> Vec<Exchange> {
         self.trace
     }

@@ -40,7 +40,7 @@ fn tap_through(purchase: &Purchase, mut link: impl FnMut(&[u8]) -> Result<Vec<u8
 #[test]
 fn every_shape_of_card_is_read_verified_and_approved() {
     let issuer = issuer();
-    for (atc, shape) in (1..).zip(CardShape::ALL) {
+    for (atc, shape) in (1..).zip(CardShape::ALL.into_iter().filter(|shape| shape.offers_emv_mode())) {
         let mut card = card(&issuer, shape, atc);
         let result = tap(&mut card, &purchase());
 

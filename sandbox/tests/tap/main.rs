@@ -5,6 +5,7 @@
 
 mod flips;
 mod keys;
+mod modes;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,8 +49,8 @@ impl TapHooks for Wallet {
             (false, false) => self.stock.pop_front(),
         };
         match taken {
-            Some(WireCredential { atc, session_key, .. }) => CryptogramDecision::Approve {
-                credential: BurntCredential { atc, session_key, cvc3_key: None },
+            Some(WireCredential { atc, session_key, cvc3_key, .. }) => CryptogramDecision::Approve {
+                credential: BurntCredential { atc, session_key, cvc3_key },
                 cdcvm_done: self.authenticated,
                 reference: REFERENCE,
             },
@@ -124,9 +125,13 @@ fn purchase() -> Purchase {
     Purchase::new(1_234, 978, NOW, [0xCA, 0xFE, 0x00, 0x01])
 }
 
+fn shapes_with_emv_mode() -> impl Iterator<Item = CardShape> {
+    CardShape::ALL.into_iter().filter(|shape| shape.offers_emv_mode())
+}
+
 #[test]
 fn every_shape_of_card_pays() {
-    for shape in CardShape::ALL {
+    for shape in shapes_with_emv_mode() {
         let mut scene = Scene::new(shape);
         for atc in 1..=3 {
             let result = scene.tap(&purchase());

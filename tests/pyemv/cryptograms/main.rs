@@ -1,4 +1,4 @@
-//! Random transactions of our card, as JSON lines for a program that nobody here wrote.
+//! Random taps on our card, as JSON lines for a program that nobody here wrote.
 //!
 //! The card is the wallet core's card application with the issuer's single-use keys; this program is
 //! the terminal and draws everything that a terminal may send. `check.py` beside it computes each
@@ -6,6 +6,8 @@
 
 #![allow(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
 
+mod checksum;
+mod link;
 mod tap;
 
 use std::collections::BTreeSet;
@@ -19,25 +21,30 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use nfcwallet_core::card::Card;
 use nfcwallet_core::card::profile::Profile;
+use nfcwallet_core::token_service::operations::WireCredential;
 use nfcwallet_sandbox::issuer::{
-    AuthorisationRequest, Authority, CardAuthentication, CardShape, Issuer, IssuerConfig, KeySizes, Numbering,
+    AuthorisationRequest, Authority, CardAuthentication, CardShape, Issuer, IssuerConfig, KeySizes, Numbering, Pan,
     Personalisation,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
+use checksum::MagStripeCard;
 use tap::{Made, Plan, Terminal};
 
 /// Lengths of card numbers; above 16 digits the keys derive by option B.
 const DIGITS: std::ops::RangeInclusive<u8> = 13..=19;
 /// Transactions of each card.
 const TRANSACTIONS: usize = 30;
+/// Mag-stripe records of each card, and checksums of each record.
+const RECORDS: usize = 6;
+const CHECKSUMS: usize = 5;
 /// The issuer's clock, and when its credentials end.
 const NOW_MS: i64 = 1_780_000_000_000;
 const LATER_MS: i64 = NOW_MS + 86_400_000;
 
-/// Writes random transactions of our card as JSON lines.
+/// Writes random taps on our card as JSON lines.
 #[derive(Parser)]
 struct Options {
     /// Repeats a run; random by default.
@@ -62,7 +69,7 @@ fn main() -> Result<()> {
     // The last line: without it the file was cut.
     writeln!(out, "{}", json!({ "kind": "end", "seed": seed, "lines": lines }))?;
     out.flush()?;
-    println!("{lines} transactions in {}", options.output.display());
+    println!("{lines} taps in {}", options.output.display());
     Ok(())
 }
 
@@ -73,7 +80,7 @@ fn write_all(seed: u64, out: &mut impl Write) -> Result<usize> {
     for digits in DIGITS {
         for shape in CardShape::ALL {
             let cardholder = Cardholder::draw(&authority, digits, shape, &mut rng)?;
-            for line in cardholder.transactions(&mut rng)? {
+            for line in cardholder.lines(&mut rng)? {
                 writeln!(out, "{line}")?;
                 lines += 1;
             }
@@ -95,7 +102,7 @@ const TOKEN: &str = "token";
 
 impl Cardholder {
     fn draw(authority: &Arc<Authority>, digits: u8, shape: CardShape, rng: &mut ChaCha20Rng) -> Result<Self> {
-        let sequence = u8::try_from(rng.next_u32() % 100)?;
+        let sequence = u8::try_from(below(rng, 100))?;
         let config = IssuerConfig {
             seed: Some(bytes(rng)),
             personalisation: Personalisation { shape, ..Personalisation::default() },
@@ -108,23 +115,45 @@ impl Cardholder {
         Ok(Self { issuer, sequence, shape, profile, card })
     }
 
-    fn transactions(&self, rng: &mut ChaCha20Rng) -> Result<Vec<Value>> {
+    /// EMV mode and mag-stripe mode. No counter is used twice.
+    fn lines(&self, rng: &mut ChaCha20Rng) -> Result<Vec<Value>> {
         let mut counters = BTreeSet::new();
-        while counters.len() < TRANSACTIONS {
-            counters.insert(u16::try_from(1 + rng.next_u32() % 65_535)?);
+        while counters.len() < TRANSACTIONS + RECORDS * CHECKSUMS {
+            counters.insert(u16::try_from(1 + below(rng, 65_535))?);
         }
-        counters.into_iter().map(|atc| self.transaction(atc, rng)).collect()
+        let mut credentials = counters
+            .into_iter()
+            .map(|atc| self.issuer.credentials(TOKEN, atc, 1, LATER_MS)?.pop().context("one was asked for"));
+        let mut lines = Vec::new();
+        for credential in credentials.by_ref().take(TRANSACTIONS) {
+            lines.push(self.transaction(credential?, rng)?);
+        }
+        let pan = self.pan()?;
+        for _ in 0..RECORDS {
+            let card = MagStripeCard::draw(&self.profile, &pan, self.sequence, rng)?;
+            for credential in credentials.by_ref().take(CHECKSUMS) {
+                let mut line = card.tap(credential?, rng)?;
+                line["pan"] = pan.expose().into();
+                line["pan_sequence"] = format!("{:02}", self.sequence).into();
+                lines.push(line);
+            }
+        }
+        Ok(lines)
     }
 
-    fn transaction(&self, atc: u16, rng: &mut ChaCha20Rng) -> Result<Value> {
-        let credential = self.issuer.credentials(TOKEN, atc, 1, LATER_MS)?.pop().context("one was asked for")?;
+    fn pan(&self) -> Result<Pan> {
+        let token = self.issuer.ledger().token(TOKEN)?.context("the token was just personalised")?;
+        Ok(token.pan)
+    }
+
+    fn transaction(&self, credential: WireCredential, rng: &mut ChaCha20Rng) -> Result<Value> {
         let key = hex::encode_upper(credential.session_key.expose());
         let plan = Plan::draw(rng);
         let terminal = Terminal::draw(&self.profile, rng)?;
         let made = terminal.tap(&self.card, credential, plan, rng)?;
         let request = self.request(&terminal, &made)?;
         // One of eight arrives too late, for the issuer's other response code.
-        let now_ms = if rng.next_u32().is_multiple_of(8) { LATER_MS } else { NOW_MS };
+        let now_ms = if below(rng, 8) == 0 { LATER_MS } else { NOW_MS };
         let answer = self.issuer.authorise(&request, now_ms)?;
         // Our own issuer first; then somebody else's.
         ensure!(answer.cryptogram_verified == made.is_request(), "our issuer disagrees: {answer:?}");
@@ -146,9 +175,8 @@ impl Cardholder {
     }
 
     fn request(&self, terminal: &Terminal, made: &Made) -> Result<AuthorisationRequest> {
-        let token = self.issuer.ledger().token(TOKEN)?.context("the token was just personalised")?;
         Ok(AuthorisationRequest {
-            pan: token.pan,
+            pan: self.pan()?,
             pan_sequence: self.sequence,
             amount: terminal.array(0x9F02)?,
             other_amount: terminal.array(0x9F03)?,
@@ -178,6 +206,11 @@ impl Cardholder {
 /// The issuer's code for "approved" and for "do not honour".
 fn response_code(approved: bool) -> [u8; 2] {
     if approved { *b"00" } else { *b"05" }
+}
+
+/// 0 to `limit` - 1.
+fn below(rng: &mut ChaCha20Rng, limit: usize) -> usize {
+    usize::try_from(rng.next_u32()).unwrap_or(0) % limit.max(1)
 }
 
 fn bytes<const N: usize>(rng: &mut ChaCha20Rng) -> [u8; N] {

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use nfcwallet_core::card::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
+use nfcwallet_core::card::Card;
 use nfcwallet_core::card::profile::{Application, Profile};
 use nfcwallet_core::card::tlv::{Tag, Tlv, object};
-use nfcwallet_core::card::{Card, CardApplication};
 use nfcwallet_core::token_service::operations::WireCredential;
 use nfcwallet_sandbox::issuer::verify::{RecoveredKey, recover_answer};
 use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
+use rand_core::Rng;
 use serde_json::{Map, Value};
 
 use super::bytes;
+use super::link::Link;
 
 /// The cryptogram's input, by tag, in order; AIP, counter and the card's results follow.
 const INPUT: [u32; 8] = [0x9F02, 0x9F03, 0x9F1A, 0x95, 0x5F2A, 0x9A, 0x9C, 0x9F37];
@@ -24,8 +24,8 @@ const INPUT: [u32; 8] = [0x9F02, 0x9F03, 0x9F1A, 0x95, 0x5F2A, 0x9A, 0x9C, 0x9F3
 pub(super) struct Plan {
     /// P1 of GENERATE AC.
     parameter: u8,
-    approve: bool,
-    see_phone: bool,
+    pub(super) approve: bool,
+    pub(super) see_phone: bool,
 }
 
 impl Plan {
@@ -44,7 +44,7 @@ impl Plan {
 
 /// What a terminal sends to one application of a card.
 pub(super) struct Terminal {
-    application: Application,
+    pub(super) application: Application,
     values: BTreeMap<u32, Vec<u8>>,
     cdol1: Vec<u8>,
 }
@@ -73,6 +73,7 @@ impl Terminal {
             (0x9C, vec![[0x00, 0x01, 0x09, 0x20, kind].get(usize::from(kind) % 5).copied().unwrap_or(0)]),
             (0x9F37, number.to_vec()),
             (0x9F15, decimal(rng, 9_999, 2)),
+            (0x9F7E, vec![tvr[0] & 0x03]),
         ];
         Ok(Self { application, values: values.into(), cdol1 })
     }
@@ -83,8 +84,13 @@ impl Terminal {
         value.with_context(|| format!("{tag:X} was not drawn with {N} bytes"))
     }
 
+    /// What was drawn, by tag.
+    pub(super) fn values(&self) -> Vec<(u32, &[u8])> {
+        self.values.iter().map(|(tag, value)| (*tag, value.as_slice())).collect()
+    }
+
     /// The data for a list; tags that were not drawn get random bytes.
-    fn answer_to(&self, list: &[u8], rng: &mut ChaCha20Rng) -> Result<Vec<u8>> {
+    pub(super) fn answer_to(&self, list: &[u8], rng: &mut ChaCha20Rng) -> Result<Vec<u8>> {
         let mut data = Vec::new();
         let mut rest = list;
         while !rest.is_empty() {
@@ -109,22 +115,9 @@ impl Terminal {
     ) -> Result<Made> {
         let pdol_data = self.answer_to(&self.application.pdol, rng)?;
         let cdol1_data = self.answer_to(&self.cdol1, rng)?;
-        let random = ChaCha20Rng::from_seed(bytes(rng));
-        let mut hooks = Hooks { card: Arc::clone(card), plan, credential: Some(credential), random };
-        let mut application = CardApplication::new();
-        let mut send = |header: [u8; 4], data: &[u8]| -> Result<Vec<u8>> {
-            let length = u8::try_from(data.len())?;
-            let command = [&header, &[length][..], data, &[0]].concat();
-            let mut answer = application.process(&command, &mut hooks);
-            let word = answer.split_off(answer.len().saturating_sub(2));
-            ensure!(word == [0x90, 0x00], "{} answered {}", hex::encode(command), hex::encode(word));
-            Ok(answer)
-        };
-        send([0x00, 0xA4, 0x04, 0x00], b"2PAY.SYS.DDF01")?;
-        send([0x00, 0xA4, 0x04, 0x00], &self.application.aid)?;
-        let template = [&[0x83, u8::try_from(pdol_data.len())?], pdol_data.as_slice()].concat();
-        send([0x80, 0xA8, 0x00, 0x00], &template)?;
-        let answer = send([0x80, 0xAE, plan.parameter, 0x00], &cdol1_data)?;
+        let mut link = Link::new(card, credential, plan, rng);
+        link.initiate(&self.application.aid, &pdol_data)?;
+        let answer = link.send([0x80, 0xAE, plan.parameter, 0x00], &cdol1_data)?;
         self.read(&answer, &[pdol_data, cdol1_data].concat())
     }
 
@@ -201,48 +194,6 @@ impl Made {
         let drawn = INPUT.iter().map(|tag| upper(*tag, terminal.values.get(tag).map_or(&[], Vec::as_slice)));
         let own = [upper(0x82, &self.aip), upper(0x9F36, &self.atc.to_be_bytes())];
         Value::Object(drawn.chain(own).collect::<Map<_, _>>())
-    }
-}
-
-/// The wallet's side of the tap: one credential, and a decision that was drawn.
-struct Hooks {
-    card: Arc<Card>,
-    plan: Plan,
-    credential: Option<WireCredential>,
-    random: ChaCha20Rng,
-}
-
-impl TapHooks for Hooks {
-    fn begin(&mut self) -> Option<Arc<Card>> {
-        Some(Arc::clone(&self.card))
-    }
-
-    fn decide(&mut self, _request: &CryptogramRequest) -> CryptogramDecision {
-        match self.credential.take() {
-            Some(credential) if self.plan.approve => CryptogramDecision::Approve {
-                credential: BurntCredential {
-                    atc: credential.atc,
-                    session_key: credential.session_key,
-                    cvc3_key: credential.cvc3_key,
-                },
-                cdcvm_done: self.plan.see_phone,
-                reference: bytes(&mut self.random),
-            },
-            credential => CryptogramDecision::Decline {
-                atc: credential.map_or(0, |credential| credential.atc),
-                see_phone: self.plan.see_phone,
-            },
-        }
-    }
-
-    fn is_burnt(&mut self) -> bool {
-        true
-    }
-
-    fn protocol_error(&mut self, _status_word: u16) {}
-
-    fn fill_random(&mut self, bytes: &mut [u8]) {
-        self.random.fill_bytes(bytes);
     }
 }
 

@@ -72,6 +72,10 @@ fn the_profile_as_a_whole_is_checked() {
 #[test]
 fn what_select_shows_is_checked() {
     assert_eq!(application_refusal(|a| a.aid.truncate(4)), "4F: has length 4, limit 5 to 16");
+    // A SELECT of it would never reach the application.
+    for directory in ["2PAY.SYS.DDF01", "1PAY.SYS.DDF01"] {
+        assert_eq!(application_refusal(|a| a.aid = directory.into()), "4F: is the name of a directory");
+    }
     assert_eq!(application_refusal(|a| a.priority = 0), "87: is 0, limit 1 to 15");
     assert_eq!(application_refusal(|a| a.label.clear()), "50: has length 0, limit 1 to 16");
     assert_eq!(application_refusal(|a| a.label = "K\u{e4}rtchen".into()), "50: has unprintable characters");
