@@ -59,6 +59,9 @@ pub struct PhoneOptions {
     /// Allow transit taps with the screen locked.
     #[arg(long)]
     pub locked_transit: bool,
+    /// How many transactions are kept.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub history_limit: u32,
     /// Ask for the user above this amount: currency by number, colon, minor units, for example 978:2000.
     #[arg(long, value_parser = limit)]
     pub password_free: Vec<CvmLimit>,
@@ -140,6 +143,7 @@ fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow
     }
     let trust_key = hex::decode(&options.trust_key)?;
     let mut config = WalletConfig::new(directory, "sandbox-mpp", trust_key);
+    config.history_limit = options.history_limit;
     config.support_transit = options.transit;
     config.support_lock_screen_pay = options.locked_transit;
     config.password_free_limits.clone_from(&options.password_free);
