@@ -41,6 +41,9 @@ pub struct PhoneOptions {
     /// Deadline of the key store in milliseconds.
     #[arg(long, default_value_t = 5_000)]
     pub key_store_deadline_ms: u64,
+    /// Deadline of permit and device state in milliseconds.
+    #[arg(long, default_value_t = 100)]
+    pub tap_deadline_ms: u64,
     /// How the key store behaves from the start: `locked`, `invalidated`, `fail`, `hang`.
     #[arg(long)]
     pub key_store: Option<String>,
@@ -150,6 +153,8 @@ fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow
     config.deadlines = Deadlines {
         proxy: Duration::from_millis(options.proxy_deadline_ms),
         key_store: Duration::from_millis(options.key_store_deadline_ms),
+        permit: Duration::from_millis(options.tap_deadline_ms),
+        device_state: Duration::from_millis(options.tap_deadline_ms),
         ..Deadlines::default()
     };
     let wallet = Wallet::init(config, host)?;

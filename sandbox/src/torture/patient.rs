@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::books::{self, Finding};
 use super::{Plan, Tally};
 use crate::checkout::{CheckoutError, PaymentOutcome};
-use crate::phone::{Call, CallError, Phone, PhoneError};
+use crate::phone::{Call, CallError, Event, Phone, PhoneError};
 use crate::pos::{LinkLost, Purchase};
 use crate::servers::Sandbox;
 use crate::token_service::locked;
@@ -140,6 +140,9 @@ impl<'a> Patient<'a> {
             "--user".into(),
             self.user.clone().into(),
             "--test-clock".into(),
+            // What a tap decides counts here, and not how fast a busy machine is.
+            "--tap-deadline-ms".into(),
+            "10000".into(),
         ]
     }
 
@@ -258,10 +261,11 @@ impl<'a> Patient<'a> {
         };
         let payment = self.sandbox.checkout().pay(&mut link, &purchase);
         let payment = payment.map_err(|error| Stop::Broken(format!("a tap had no end: {error}")))?;
-        if !payment.outcome.is_approved() || payment.cda_verified != Some(true) {
-            return Err(Stop::Broken(format!("a ready wallet did not pay: {}", payment.outcome)));
-        }
         self.demand(phone, Call::FieldLost)?;
+        if !payment.outcome.is_approved() || payment.cda_verified != Some(true) {
+            let told = phone.wait_for(|event| matches!(event, Event::Failed { .. } | Event::Complete { .. }));
+            return Err(Stop::Broken(format!("a ready wallet did not pay: {}; it says {told:?}", payment.outcome)));
+        }
         self.count(|tally| tally.taps += 1);
         Ok(micros)
     }
