@@ -17,6 +17,7 @@ mod pyemv;
 mod python;
 mod report;
 mod test;
+mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

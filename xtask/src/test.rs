@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{checks, deny, dependencies, docs, fuzz, pcsc, pyemv};
+use crate::{checks, deny, dependencies, docs, fuzz, pcsc, pyemv, torture};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,6 +43,8 @@ pub(crate) enum Step {
     DemoSilent,
     /// a minute of fuzzing for each target
     Fuzz,
+    /// kills, power cuts, two processes, and hundreds of rounds in a row; about four minutes
+    Torture,
 }
 
 /// Runs `only`, or every step, and prints the table.
@@ -71,6 +73,7 @@ impl Step {
             Self::Rustdoc => Cmd::cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"),
             Self::Demo => demo(""),
             Self::DemoSilent => demo("--silent"),
+            Self::Torture => torture::command(),
             Self::Layers
             | Self::Files
             | Self::Dependencies
@@ -95,6 +98,7 @@ impl Step {
             Self::Fuzz => fuzz::step(root),
             Self::Pyemv => pyemv::check(root),
             Self::Pcsc => pcsc::check(root),
+            Self::Torture => torture::check(root),
             Self::Fmt | Self::Clippy | Self::Rustdoc | Self::Tests | Self::Demo | Self::DemoSilent => {
                 let command = self.command().context("this step is a command")?;
                 match self {
