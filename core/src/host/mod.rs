@@ -34,7 +34,7 @@ pub use listeners::{
 pub use platform::{BoxFuture, Clock, Entropy, OsEntropy, Spawner};
 pub use proxy::{NFCRequestProxy, Reply, RequestType};
 pub(crate) use together::begin_now;
-pub(crate) use workers::{Beside, is_called_too_late};
+pub(crate) use workers::{Beside, is_called_too_late, is_inside_host_call};
 pub use workers::{NoAnswer, Pending};
 
 /// Everything the app implements, in one place.

@@ -111,6 +111,11 @@ thread_local! {
     static GIVEN_UP: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
+/// Is this thread inside a call of the host?
+pub(crate) fn is_inside_host_call() -> bool {
+    GIVEN_UP.with_borrow(Option::is_some)
+}
+
 /// Is this thread inside a call of the host whose deadline has passed?
 pub(crate) fn is_called_too_late() -> bool {
     GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|given_up| given_up.load(Ordering::Acquire)))

@@ -256,6 +256,9 @@ impl Hooks<'_> {
         if self.taps.is_end_requested() {
             return Err(TapFailure::LinkLost);
         }
+        if self.taps.is_reentered() {
+            return Err(TapFailure::DeclinedByApp);
+        }
         let purpose = match request.requested {
             CryptogramRequested::Checksum => Purpose::Checksum,
             _ => Purpose::Cryptogram,

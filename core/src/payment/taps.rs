@@ -16,6 +16,7 @@ use crate::activation::Activations;
 use crate::card::{Card, CardApplication};
 use crate::context::Context;
 use crate::error::WalletError;
+use crate::host::is_inside_host_call;
 use crate::secret::scrub_stack;
 use crate::storage::UserKey;
 use crate::token::{Facts, TokenStatus, gather};
@@ -87,6 +88,8 @@ struct Slot {
     busy: bool,
     /// The tap in the field that is taken out must end.
     end_requested: bool,
+    /// The host has sent a command from within its own answer about the tap that is taken out.
+    reentered: bool,
 }
 
 #[derive(Default)]
@@ -166,8 +169,11 @@ impl Taps {
     fn take_field(&self) -> Option<Field> {
         let mut slot = self.lock();
         if std::mem::replace(&mut slot.busy, true) {
+            // A second reader comes on a thread of the platform's.
+            slot.reentered |= is_inside_host_call();
             return None;
         }
+        slot.reentered = false;
         Some(std::mem::take(&mut slot.field))
     }
 
@@ -242,6 +248,11 @@ impl Taps {
     /// Must the tap that is being decided end?
     pub(crate) fn is_end_requested(&self) -> bool {
         self.lock().end_requested
+    }
+
+    /// Did the host play the terminal while it was asked about this tap? It is not in its senses.
+    pub(crate) fn is_reentered(&self) -> bool {
+        self.lock().reentered
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot> {
