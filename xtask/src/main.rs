@@ -56,9 +56,10 @@ enum Job {
     /// Each target runs at the lowest priority, two of them at once; its output goes to
     /// target/fuzz/logs. Ends with one line a target. Fails if one crashed, and says how to repeat it.
     Fuzz(fuzz::Options),
-    /// Write docs/errors.md from the doc comments of the error types.
+    /// Write docs/errors.md from the doc comments of the error types, and docs/flows/tap.md from taps
+    /// that it runs.
     Docs {
-        /// Write nothing; fail if the page is not what would be written.
+        /// Write nothing; fail if a page is not what the code says.
         #[arg(long)]
         check: bool,
     },
