@@ -9,7 +9,7 @@ use nfcwallet_core::Wallet;
 
 use crate::Samples;
 use crate::conversation::{Cryptogram, SELECT_PPSE, Step, conversation};
-use crate::phone::Phone;
+use crate::phone::{self, Handset};
 
 /// The slowest speed of the radio (ISO 14443-2), bits per second.
 const RADIO_BITS_PER_SECOND: u32 = 106_000;
@@ -52,9 +52,11 @@ impl Taps {
 /// # Errors
 /// If the first tap is not paid, or fewer than half of them.
 pub fn taps(folder: &Path, cryptogram: Cryptogram, runs: usize) -> Result<Taps> {
-    let phone = Phone::new(folder)?;
-    let profile = phone.stock(u32::try_from(runs)? + 50)?;
-    let wallet = phone.handset.wallet(phone.handset.config())?;
+    // Without a network: the service does not know this token, and would have it removed.
+    let phone = Handset::offline(folder)?;
+    let profile = phone::profile()?;
+    phone.stock_made_up(&profile, u16::try_from(runs)? + 50)?;
+    let wallet = phone.wallet(phone.config())?;
     let commands = conversation(&profile, cryptogram)?;
     // The first tap reads and compiles; that is the cold start's business.
     let (_, bytes) = pay(&wallet, &commands, cryptogram)?.context("the first tap was declined")?;
