@@ -115,6 +115,10 @@ impl TapHooks for Script {
         }
     }
 
+    fn is_burnt(&mut self) -> bool {
+        true
+    }
+
     fn protocol_error(&mut self, status_word: u16) {
         self.events.push(Event::ProtocolError(status_word));
     }

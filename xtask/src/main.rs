@@ -43,16 +43,23 @@ enum Job {
     },
     /// Measure the budgets of the wallet as ratios to what this machine can do, in one run.
     ///
-    /// Nothing is asserted: the table shows each value, its reference, the ratio and the bar.
+    /// Builds with the release profile and prints one table: p50, p99, instructions, reference, ratio
+    /// and bar (met, MISSED, or NOT RUN with the reason). Nothing is asserted. All parts take about
+    /// eight minutes after the first build, which takes five more.
+    ///
+    /// Needs OpenSSL's headers and valgrind; on Debian, run by root, both are installed with apt-get.
+    /// Without valgrind the instructions are NOT RUN. gungraun-runner is built into target/tools, once.
+    /// Criterion compares with the run before it, in target/criterion.
     Bench(bench::Options),
     /// Look for bytes that break a promise of the wallet, with the targets of fuzz/ (docs/fuzzing.md).
     ///
     /// Each target runs at the lowest priority, two of them at once; its output goes to
     /// target/fuzz/logs. Ends with one line a target. Fails if one crashed, and says how to repeat it.
     Fuzz(fuzz::Options),
-    /// Write docs/errors.md from the doc comments of the error types.
+    /// Write docs/errors.md from the doc comments of the error types, and docs/flows/tap.md from taps
+    /// that it runs.
     Docs {
-        /// Write nothing; fail if the page is not what would be written.
+        /// Write nothing; fail if a page is not what the code says.
         #[arg(long)]
         check: bool,
     },

@@ -207,7 +207,7 @@ impl CardApplication {
             let relay = tap.exchanges.signed();
             let prepared = generate_ac::Prepared::read(command, &tap.app, &tap.pdol_data, relay, hooks)?;
             let decision = hooks.decide(&prepared.request);
-            prepared.answer(decision)
+            prepared.answer(decision, hooks)
         })
     }
 
@@ -217,7 +217,7 @@ impl CardApplication {
         self.finish(hooks, |tap, hooks| {
             let prepared = magstripe::Prepared::read(command, &tap.app, &tap.pdol_data)?;
             let decision = hooks.decide(&prepared.request);
-            prepared.answer(decision)
+            prepared.answer(decision, hooks)
         })
     }
 

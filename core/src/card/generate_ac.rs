@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::apdu::{Command, StatusWord};
 use super::compile::CardApp;
 use super::cryptogram::{Cvr, Input, Kind, TERMINAL_INPUT_LEN};
-use super::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, CryptogramRequested, TapHooks};
+use super::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, CryptogramRequested, TapHooks, once_burnt};
 use super::icc_key::IccKey;
 use super::request::TerminalData;
 use super::sdad::SignedData;
@@ -62,18 +62,21 @@ impl<'a> Prepared<'a> {
         Ok(Self { terminal, relay, request, cryptogram_input, signing, random: Random::draw(hooks) })
     }
 
-    /// The answer's data field.
+    /// The answer's data field. An approval is computed while the burn becomes durable, and destroyed if
+    /// it does not.
     ///
     /// A request for an AAC is answered with an AAC whatever was decided: the answer is never of a
     /// higher kind than what was asked for.
-    pub(super) fn answer(self, decision: CryptogramDecision) -> Result<Vec<u8>, StatusWord> {
+    pub(super) fn answer(self, decision: CryptogramDecision, hooks: &mut dyn TapHooks) -> Result<Vec<u8>, StatusWord> {
         match decision {
-            CryptogramDecision::Approve { credential, cdcvm_done, reference }
-                if self.request.requested != CryptogramRequested::Aac =>
-            {
-                self.approve(&credential, cdcvm_done, reference)
+            CryptogramDecision::Approve { credential, cdcvm_done, reference } => {
+                let approval = if self.request.requested == CryptogramRequested::Aac {
+                    Ok(self.decline(credential.atc, false))
+                } else {
+                    self.approve(&credential, cdcvm_done, reference)
+                };
+                once_burnt(hooks, approval, || self.decline(0, false))
             }
-            CryptogramDecision::Approve { credential, .. } => Ok(self.decline(credential.atc, false)),
             CryptogramDecision::Decline { atc, see_phone } => Ok(self.decline(atc, see_phone)),
         }
     }

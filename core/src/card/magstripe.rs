@@ -10,7 +10,7 @@ use super::compile::CardApp;
 use super::cryptogram::cvc3;
 use super::dol::Dol;
 use super::generate_ac::{CDCVM_DONE, SEE_PHONE};
-use super::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, CryptogramRequested};
+use super::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, CryptogramRequested, TapHooks, once_burnt};
 use super::number::Track2;
 use super::profile_error::ProfileError;
 use super::records::Objects;
@@ -96,10 +96,10 @@ impl<'a> Prepared<'a> {
 
     /// The answer's data field. 6F00 if the credential has no key for the mode: it is spent, and nothing
     /// leaves the card.
-    pub(super) fn answer(self, decision: CryptogramDecision) -> Result<Vec<u8>, StatusWord> {
+    pub(super) fn answer(self, decision: CryptogramDecision, hooks: &mut dyn TapHooks) -> Result<Vec<u8>, StatusWord> {
         match decision {
             CryptogramDecision::Approve { credential, cdcvm_done, reference: _ } => {
-                self.approve(&credential, cdcvm_done)
+                once_burnt(hooks, self.approve(&credential, cdcvm_done), || decline(0, false))
             }
             CryptogramDecision::Decline { atc, see_phone } => Ok(decline(atc, see_phone)),
         }

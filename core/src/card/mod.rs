@@ -40,6 +40,7 @@ mod usage;
 use std::sync::Arc;
 
 pub use application::CardApplication;
+pub use icc_key::{IccKey, IccKeyError, SignatureError};
 pub use profile_error::ProfileError;
 
 use compile::CardApp;

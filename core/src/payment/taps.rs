@@ -173,7 +173,7 @@ impl Taps {
 
     fn answer(&self, context: &Context, field: &mut Field, apdu: &[u8]) -> (Vec<u8>, Vec<Happened>) {
         let Field { application, tap, refused } = field;
-        let mut hooks = Hooks { context, taps: self, tap, refused, between: None, happened: Vec::new() };
+        let mut hooks = Hooks { context, taps: self, tap, refused, between: None, burning: None, happened: Vec::new() };
         let answered = catch_unwind(AssertUnwindSafe(|| {
             let now = context.calls.clock().monotonic();
             if hooks.tap.as_ref().is_some_and(|tap| now.saturating_sub(tap.last_apdu) >= SILENCE) {
@@ -233,7 +233,7 @@ impl Taps {
     fn lose(&self, context: &Context, field: &mut Field) -> Vec<Happened> {
         let Field { application, tap, refused } = field;
         *refused = None;
-        let mut hooks = Hooks { context, taps: self, tap, refused, between: None, happened: Vec::new() };
+        let mut hooks = Hooks { context, taps: self, tap, refused, between: None, burning: None, happened: Vec::new() };
         hooks.lose_link();
         application.reset();
         std::mem::take(&mut hooks.happened)

@@ -7,11 +7,9 @@ use rusqlite::params;
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
-use super::guard::ArmTicket;
 use super::records::{Stock, TokenPhase, UserKey};
 use super::seal::Place;
 use super::tx::Tx;
-use super::{ServiceTime, Store};
 use crate::card::hooks::BurntCredential;
 use crate::error::WalletError;
 use crate::secret::Secret;
@@ -33,10 +31,11 @@ pub(super) enum Front {
 
 /// What a burnt credential is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub enum Purpose {
     /// GENERATE AC.
     Cryptogram,
-    /// COMPUTE CRYPTOGRAPHIC CHECKSUM.
+    /// COMPUTE CRYPTOGRAPHIC CHECKSUM. A credential without a key for it is neither spent nor skipped,
+    /// and serves the next tap in EMV mode.
     Checksum,
 }
 
@@ -80,22 +79,6 @@ impl Keys {
             rest => Some(Secret::from_slice(rest)?),
         };
         Some(Self { session_key: Secret::from_slice(session_key)?, cvc3_key })
-    }
-}
-
-impl Store {
-    /// As [`Store::burn_next`], for mag-stripe mode. `None` also if the next credential has no key for
-    /// it: that one is neither spent nor skipped, and serves the next tap in EMV mode.
-    ///
-    /// # Errors
-    /// As [`Store::burn_next`].
-    pub fn burn_next_for_checksum(
-        &self,
-        user: UserKey,
-        time: ServiceTime,
-        ticket: ArmTicket,
-    ) -> Result<Option<BurntCredential>, WalletError> {
-        self.burn(user, time, ticket, Purpose::Checksum)
     }
 }
 

@@ -58,6 +58,10 @@ impl TapHooks for Wallet {
         }
     }
 
+    fn is_burnt(&mut self) -> bool {
+        true
+    }
+
     fn protocol_error(&mut self, status_word: u16) {
         panic!("the terminal broke the protocol: {status_word:04X}");
     }

@@ -79,6 +79,10 @@ impl TapHooks for Hooks {
         }
     }
 
+    fn is_burnt(&mut self) -> bool {
+        true
+    }
+
     fn protocol_error(&mut self, _status_word: u16) {}
 
     fn fill_random(&mut self, bytes: &mut [u8]) {

@@ -136,6 +136,27 @@ fn a_decline_is_an_unsigned_aac_under_a_random_key() {
 }
 
 #[test]
+fn a_burn_that_fails_while_the_answer_is_made_leaves_an_aac_that_tells_nothing() {
+    let mut talk = initiated(Plan::ApproveInVain);
+    let answer = ask(&mut talk, 0x90, CDOL1_DATA);
+    assert_eq!(tags(&answer), [0x9F27, 0x9F36, 0x9F26, 0x9F10]);
+    assert_eq!((&answer[0].1[..], &answer[1].1[..]), (&[0x00][..], &[0x00, 0x00][..]));
+    assert_eq!(answer[3].1, hex("01 14 800000020000 0000 00000000000000FF 0000000000000000"));
+    assert_eq!((talk.hooks.awaited, talk.hooks.errors.len()), (1, 0));
+}
+
+#[test]
+fn every_approval_waits_for_its_burn_once_and_no_decline_does() {
+    for (plan, awaited) in [(Plan::Approve, 1), (Plan::Decline { see_phone: false }, 0)] {
+        for p1 in [0x80, 0x90] {
+            let mut talk = initiated(plan);
+            ask(&mut talk, p1, CDOL1_DATA);
+            assert_eq!(talk.hooks.awaited, awaited);
+        }
+    }
+}
+
+#[test]
 fn a_decline_for_cdcvm_says_see_phone() {
     let answer = ask(&mut initiated(Plan::Decline { see_phone: true }), 0x90, CDOL1_DATA);
     assert_eq!(tags(&answer), [0x9F27, 0x9F36, 0x9F26, 0x9F10, 0xDF4B]);

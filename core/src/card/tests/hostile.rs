@@ -111,6 +111,9 @@ fn a_generator_that_repeats_itself_cannot_hang_the_signature() {
         fn decide(&mut self, request: &CryptogramRequest) -> CryptogramDecision {
             self.0.decide(request)
         }
+        fn is_burnt(&mut self) -> bool {
+            self.0.is_burnt()
+        }
         fn protocol_error(&mut self, status_word: u16) {
             self.0.protocol_error(status_word);
         }

@@ -90,6 +90,14 @@ fn a_refusal_shows_no_checksum() {
 }
 
 #[test]
+fn a_burn_that_fails_while_the_checksum_is_made_leaves_a_refusal() {
+    let mut talk = initiated(Plan::ApproveInVain);
+    let answer = ask(&mut talk, CHECKSUM);
+    assert_eq!(answer, [(0x9F36, vec![0x00, 0x00]), (0xDF4B, vec![0x00, 0x00, 0x00])]);
+    assert_eq!((talk.hooks.awaited, talk.hooks.errors.len()), (1, 0));
+}
+
+#[test]
 fn a_credential_without_the_key_gives_no_answer_and_is_reported() {
     let mut talk = initiated(Plan::Approve);
     talk.hooks.cvc3_key = None;

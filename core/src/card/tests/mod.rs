@@ -29,7 +29,11 @@ const REFERENCE: [u8; 8] = *b"\x01\x02\x03\x04\x05\x06\x07\x08";
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Plan {
     Approve,
-    Decline { see_phone: bool },
+    /// The burn fails while the answer is made.
+    ApproveInVain,
+    Decline {
+        see_phone: bool,
+    },
 }
 
 /// Records what the card asks and answers by plan.
@@ -42,6 +46,7 @@ struct Recorder {
     begun: usize,
     requests: Vec<CryptogramRequest>,
     decided_in_this_tap: usize,
+    awaited: usize,
     errors: Vec<u16>,
     random: u8,
 }
@@ -57,6 +62,7 @@ impl Recorder {
             begun: 0,
             requests: Vec::new(),
             decided_in_this_tap: 0,
+            awaited: 0,
             errors: Vec::new(),
             random: 0,
         }
@@ -75,7 +81,7 @@ impl TapHooks for Recorder {
         assert_eq!(self.decided_in_this_tap, 1, "a tap decides once");
         self.requests.push(request.clone());
         match self.plan {
-            Plan::Approve => CryptogramDecision::Approve {
+            Plan::Approve | Plan::ApproveInVain => CryptogramDecision::Approve {
                 credential: BurntCredential {
                     atc: self.atc,
                     session_key: Secret::new(SESSION_KEY),
@@ -86,6 +92,11 @@ impl TapHooks for Recorder {
             },
             Plan::Decline { see_phone } => CryptogramDecision::Decline { atc: 0x0099, see_phone },
         }
+    }
+
+    fn is_burnt(&mut self) -> bool {
+        self.awaited += 1;
+        self.plan != Plan::ApproveInVain
     }
 
     fn protocol_error(&mut self, status_word: u16) {
