@@ -61,6 +61,9 @@ struct State {
     device: DeviceState,
     online: bool,
     faults: Faults,
+    /// The tap whose start a faulty listener did not tell: its end, which may come after the mending,
+    /// is not told either.
+    untold: Option<u64>,
     hold: Option<HoldAt>,
 }
 
@@ -87,6 +90,7 @@ impl Behaviour {
             device,
             online: true,
             faults: Faults { device: none, key_store: none, proxy: none, listener: none },
+            untold: None,
             hold: None,
         };
         Self { state: Mutex::new(state), changed: Condvar::new(), lines, wallet: OnceLock::new() }
@@ -344,8 +348,15 @@ impl TransactionPermit for Behaviour {
 impl Behaviour {
     fn tell(&self, event: Event) -> Result<Delivered, HostError> {
         let hangs = |state: &mut State| state.faults.listener == Fault::Hang;
-        let state = self.changed.wait_while(self.lock(), hangs).unwrap_or_else(PoisonError::into_inner);
-        let fault = state.faults.listener;
+        let mut state = self.changed.wait_while(self.lock(), hangs).unwrap_or_else(PoisonError::into_inner);
+        let mut fault = state.faults.listener;
+        match &event {
+            Event::Start { tap } => state.untold = (fault != Fault::None).then_some(*tap),
+            Event::Complete { tap, .. } | Event::Failed { tap, .. } if state.untold == Some(*tap) => {
+                fault = Fault::Fail;
+            }
+            _ => {}
+        }
         drop(state);
         self.misbehave(fault)?;
         self.lines.event(event)
