@@ -1,11 +1,12 @@
 //! The event threads: listeners and the monitor are called here, in order, and nowhere else.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
 
 use super::{Delivered, HostError};
+use crate::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use crate::sync::{Mutex, thread};
 
 /// A listener that blocks lets this many events wait; later ones are dropped and counted.
 const CAPACITY: usize = 1_024;
@@ -54,7 +55,7 @@ impl EventQueue {
 /// The thread ends when the queue is dropped, after the events that wait.
 fn start_thread() -> SyncSender<Event> {
     let (sender, receiver) = sync_channel(CAPACITY);
-    let spawned = std::thread::Builder::new().name("nfcwallet-events".to_owned()).spawn(move || deliver(&receiver));
+    let spawned = thread::Builder::new().name("nfcwallet-events".to_owned()).spawn(move || deliver(&receiver));
     if spawned.is_err() {
         tracing::error!("the event thread cannot be started");
     }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::cdcvm::CdcvmWindow;
@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::error::WalletError;
 use crate::secret::scrub_stack;
 use crate::storage::UserKey;
+use crate::sync::{Mutex, MutexGuard};
 use crate::token::{Facts, TokenStatus, gather};
 
 /// A terminal that sends nothing for this long has gone away.

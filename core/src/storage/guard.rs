@@ -21,14 +21,18 @@
 //! the log and come back after a kill. The anchor then stays armed at g, which fits both, until the
 //! next commit has succeeded.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::anchor::{AnchorValue, Arm, Binding};
 use super::error::StoreError;
 use super::records::UserKey;
 use crate::error::KeyStoreProblem;
 use crate::host::{HostCalls, KeyStoreError, Pending, Stored};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
+
+#[cfg(all(test, feature = "interleavings"))]
+mod interleavings;
 
 /// A turn spans three calls of the host at most, each with its own deadline of 5 s (starting over
 /// spans four: whoever waits behind it gets a time-out).
