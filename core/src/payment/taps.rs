@@ -21,6 +21,9 @@ use crate::storage::UserKey;
 use crate::sync::{Mutex, MutexGuard};
 use crate::token::{Facts, TokenStatus, gather};
 
+#[cfg(all(test, feature = "interleavings"))]
+mod interleavings;
+
 /// A terminal that sends nothing for this long has gone away.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 

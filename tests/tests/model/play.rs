@@ -97,7 +97,7 @@ impl Play<'_> {
             Op::ServicePushesProfile => self.service(|service, token| service.push_profile(token, None))?,
             Op::ServiceDeletes => {
                 self.service(|service, token| service.delete_token(token))?;
-                User::ALL.into_iter().for_each(|user| self.truth.service_deleted(user));
+                self.truth.service_deleted();
             }
             _ => {
                 if let Some(wallet) = self.world.wallet.clone() {

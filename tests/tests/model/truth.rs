@@ -60,6 +60,8 @@ struct Token {
     consent: bool,
     /// A run has failed, and may be gone on with.
     unfinished: bool,
+    /// The service has deleted it; the wallet may hear of it at any time.
+    doomed: bool,
     /// Credentials that may be gone without a cryptogram; `None`: any number.
     losses: Option<u32>,
 }
@@ -93,6 +95,7 @@ impl Truth {
             lock: Lock::Free,
             consent: false,
             unfinished: false,
+            doomed: false,
             losses: Some(0),
         };
         Self {
@@ -148,6 +151,9 @@ impl Truth {
             };
         };
         let token = self.token(user);
+        if token.doomed {
+            token.phases.insert(Phase::None);
+        }
         let before = token.phases.clone();
         token.phases.retain(|phase| phase.shows_as(status));
         if token.phases.is_empty() {
@@ -350,9 +356,11 @@ impl Truth {
         }
     }
 
-    /// The service deleted the user's token, or will not know it.
-    pub(crate) fn service_deleted(&mut self, user: User) {
-        self.token(user).phases.insert(Phase::None);
+    /// The service deleted the connected user's token.
+    pub(crate) fn service_deleted(&mut self) {
+        if let Some(user) = self.user() {
+            self.token(user).doomed = true;
+        }
     }
 
     /// The wallet has the service's word: who suspends the token, or that there is none.
@@ -405,8 +413,14 @@ impl Truth {
 
 impl Token {
     fn forget(&mut self) {
-        *self =
-            Self { phases: [Phase::None].into(), lock: Lock::Free, consent: false, unfinished: false, losses: Some(0) };
+        *self = Self {
+            phases: [Phase::None].into(),
+            lock: Lock::Free,
+            consent: false,
+            unfinished: false,
+            doomed: false,
+            losses: Some(0),
+        };
     }
 
     fn become_active(&mut self) {
@@ -415,6 +429,7 @@ impl Token {
             lock: Lock::Free,
             consent: true,
             unfinished: false,
+            doomed: false,
             losses: Some(0),
         };
     }

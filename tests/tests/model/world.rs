@@ -23,8 +23,11 @@ use tempfile::TempDir;
 use crate::op::{Amount, DiskTrouble, KeyTrouble, Reader, User};
 use crate::phone::{Keys, Life, Line, Time, Work};
 
-/// Longer than any call takes on a busy machine, and short enough to be waited for.
-const DEADLINE: Duration = Duration::from_secs(2);
+/// Longer than any call takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Likewise, and short enough to be waited for.
+const KEY_STORE_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Background work that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,7 +64,8 @@ pub(crate) struct Tapped {
 impl World {
     pub(crate) fn new() -> Self {
         let issuer = Issuer::under(Authority::shared().unwrap(), IssuerConfig::default()).unwrap();
-        let sandbox = Sandbox::start_with(SandboxConfig::default(), issuer).unwrap();
+        let patient = SandboxConfig { gateway_expiry: DEADLINE, relay_timeout: DEADLINE, ..SandboxConfig::default() };
+        let sandbox = Sandbox::start_with(patient, issuer).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("wallet");
         std::fs::create_dir(&directory).unwrap();
@@ -99,7 +103,7 @@ impl World {
         config.target_stock = 4;
         config.deadlines = Deadlines {
             proxy: DEADLINE,
-            key_store: DEADLINE,
+            key_store: KEY_STORE_DEADLINE,
             fingerprint: DEADLINE,
             device_state: DEADLINE,
             permit: DEADLINE,
@@ -197,7 +201,7 @@ impl World {
             KeyTrouble::Panics(call) => self.keys.inject(Some(call), KeyFault::Panic, None),
             KeyTrouble::Slow => self.keys.inject(None, KeyFault::Slow(Duration::from_millis(40)), None),
             KeyTrouble::Late => {
-                let late = KeyFault::Slow(DEADLINE + Duration::from_millis(300));
+                let late = KeyFault::Slow(KEY_STORE_DEADLINE + Duration::from_millis(300));
                 self.keys.inject(Some(KeyCall::SetAnchor), late, Some(1));
             }
             KeyTrouble::Invalidated => self.keys.invalidate().unwrap(),
