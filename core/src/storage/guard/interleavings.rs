@@ -185,9 +185,10 @@ impl Desk {
     /// As `Store::close` does.
     fn close(&self) {
         if let Ok(turn) = self.guard.turn() {
-            let _ = turn.rest_for_good();
+            // A write that the host did not do within its deadline is not waited for.
+            let landed = turn.rest_for_good().is_ok();
             turn.stand(Standing::Closed);
-            self.hardware.found(|found| found.closed = true);
+            self.hardware.found(|found| found.closed = landed);
         }
     }
 
