@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use nfcwallet_core::card::profile::Profile;
 use nfcwallet_core::host::{Clock, Deadlines, HostCalls, HostError, NFCRequestProxy, Reply, RequestType};
+use nfcwallet_core::secret::Secret;
 use nfcwallet_core::storage::{Store, StoreConfig, TokenPhase, TokenRecord};
+use nfcwallet_core::token_service::operations::WireCredential;
 use nfcwallet_core::{Wallet, WalletConfig};
 use nfcwallet_sandbox::device::SimPhone;
 use nfcwallet_sandbox::issuer::{Issuer, IssuerConfig};
@@ -22,34 +24,34 @@ pub const USER: &str = "bench-user";
 const TOKEN: &str = "bench-token";
 /// The same keys and the same card in every run.
 const SEED: [u8; 32] = [0xB3; 32];
+/// The generator of P-256: a trust key of nobody, for a phone that talks to nobody.
+const SOME_POINT: &str = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
+                          4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
 
-/// A phone with a folder on the measured disk, and the service that its requests go to.
-pub struct Phone {
+/// A phone with a folder on the measured disk.
+pub struct Handset {
     folder: TempDir,
     /// Polls the wallet's futures.
     pub runtime: Runtime,
     /// The host's parts.
     pub parts: SimPhone,
-    /// Answers the wallet's requests, and counts them.
-    pub service: Arc<TokenService>,
-    endpoint: Arc<ServiceEndpoint>,
-    issuer: Arc<Issuer>,
+    trust_key: Vec<u8>,
 }
 
-impl Phone {
-    /// A new phone whose files are below `folder`.
+impl Handset {
+    /// A new phone without a network, whose files are below `folder`.
     ///
     /// # Errors
-    /// If the folder, the issuer or the service cannot be set up.
-    pub fn new(folder: &Path) -> Result<Self> {
+    /// If the folder cannot be used.
+    pub fn offline(folder: &Path) -> Result<Self> {
+        Self::new(folder, Arc::new(Offline), hex::decode(SOME_POINT)?)
+    }
+
+    fn new(folder: &Path, proxy: Arc<dyn NFCRequestProxy>, trust_key: Vec<u8>) -> Result<Self> {
         let folder = tempfile::tempdir_in(folder)?;
         let runtime = Runtime::new()?;
-        let issuer = Arc::new(Issuer::new(IssuerConfig { seed: Some(SEED), ..IssuerConfig::default() })?);
-        let service = Arc::new(TokenService::open(Arc::clone(&issuer) as _, None)?);
-        let endpoint = Arc::new(ServiceEndpoint::new(Arc::clone(&service), SEED));
-        let link = Arc::new(DirectLink(Arc::clone(&endpoint)));
-        let parts = SimPhone::new(&folder.path().join("keys"), link, runtime.handle().clone())?;
-        Ok(Self { folder, runtime, parts, service, endpoint, issuer })
+        let parts = SimPhone::new(&folder.path().join("keys"), proxy, runtime.handle().clone())?;
+        Ok(Self { folder, runtime, parts, trust_key })
     }
 
     /// The wallet's folder and the key store's, side by side.
@@ -62,19 +64,29 @@ impl Phone {
     #[must_use]
     pub fn config(&self) -> WalletConfig {
         let [data, _] = self.folders();
-        WalletConfig::new(data, "bench-mpp", self.endpoint.trust_key())
+        WalletConfig::new(data, "bench-mpp", self.trust_key.clone())
     }
 
-    /// Puts an active token with `credentials` credentials into the store, as an activation and
-    /// many replenishments would have. Returns the card.
+    /// When the credentials expire: not while it is measured.
+    fn expiry_ms(&self) -> i64 {
+        let year_ms = 365 * 24 * 3_600 * 1_000;
+        self.parts.clock.wall_ms() + year_ms
+    }
+
+    /// Puts an active token with `credentials` made-up credentials into the store: whoever asks the
+    /// issuer will not be paid.
     ///
     /// # Errors
-    /// Of the issuer and the store.
-    pub fn stock(&self, credentials: u32) -> Result<Profile> {
-        let profile = self.issuer.personalise(TOKEN, USER)?;
-        let year_ms = 365 * 24 * 3_600 * 1_000;
-        let expiry = self.parts.clock.wall_ms() + year_ms;
-        let credentials = self.issuer.credentials(TOKEN, 1, credentials, expiry)?;
+    /// Of the store.
+    pub fn stock_made_up(&self, profile: &Profile, credentials: u16) -> Result<()> {
+        let expires_at_ms = self.expiry_ms();
+        let one = |atc| WireCredential { atc, session_key: Secret::new([0x5E; 16]), expires_at_ms, cvc3_key: None };
+        self.stock(profile, &(1..=credentials).map(one).collect::<Vec<_>>())
+    }
+
+    /// Puts an active token with its credentials into the store, as an activation and many
+    /// replenishments would have.
+    fn stock(&self, profile: &Profile, credentials: &[WireCredential]) -> Result<()> {
         let token = TokenRecord {
             reference: TOKEN.to_owned(),
             phase: TokenPhase::Active,
@@ -86,12 +98,12 @@ impl Phone {
         let store = Store::open(&StoreConfig { directory, history_limit: 1_000 }, calls)?;
         let user = store.write(|tx| tx.connect_user(USER))?;
         store.write_guarded(|tx| {
-            tx.put_token(user, &token, &profile)?;
-            tx.add_credentials(user, &credentials)
+            tx.put_token(user, &token, profile)?;
+            tx.add_credentials(user, credentials)
         })?;
         store.settle()?;
         store.close();
-        Ok(profile)
+        Ok(())
     }
 
     /// The wallet on this phone.
@@ -101,6 +113,52 @@ impl Phone {
     pub fn wallet(&self, config: WalletConfig) -> Result<Wallet> {
         Wallet::init(config, self.parts.host()).context("the wallet does not open")
     }
+}
+
+/// A phone, the service that its requests go to, and the issuer behind it.
+pub struct Phone {
+    /// The phone.
+    pub handset: Handset,
+    /// Answers the wallet's requests, and counts them.
+    pub service: Arc<TokenService>,
+    issuer: Arc<Issuer>,
+}
+
+impl Phone {
+    /// A new phone whose files are below `folder`.
+    ///
+    /// # Errors
+    /// If the folder, the issuer or the service cannot be set up.
+    pub fn new(folder: &Path) -> Result<Self> {
+        let issuer = Arc::new(issuer()?);
+        let service = Arc::new(TokenService::open(Arc::clone(&issuer) as _, None)?);
+        let endpoint = Arc::new(ServiceEndpoint::new(Arc::clone(&service), SEED));
+        let trust_key = endpoint.trust_key();
+        Ok(Self { handset: Handset::new(folder, Arc::new(DirectLink(endpoint)), trust_key)?, service, issuer })
+    }
+
+    /// Puts an active token with `credentials` credentials into the store. Returns the card.
+    ///
+    /// # Errors
+    /// Of the issuer and the store.
+    pub fn stock(&self, credentials: u32) -> Result<Profile> {
+        let profile = self.issuer.personalise(TOKEN, USER)?;
+        let credentials = self.issuer.credentials(TOKEN, 1, credentials, self.handset.expiry_ms())?;
+        self.handset.stock(&profile, &credentials)?;
+        Ok(profile)
+    }
+}
+
+/// The sandbox's card.
+///
+/// # Errors
+/// Of the issuer.
+pub fn profile() -> Result<Profile> {
+    Ok(issuer()?.personalise(TOKEN, USER)?)
+}
+
+fn issuer() -> Result<Issuer> {
+    Ok(Issuer::new(IssuerConfig { seed: Some(SEED), ..IssuerConfig::default() })?)
 }
 
 /// From the wallet to the service by a function call.

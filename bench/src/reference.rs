@@ -23,10 +23,7 @@ pub const EMPTY_PROCESS: &str = "empty-process";
 /// Of the file system.
 pub fn durable_append(folder: &Path, runs: usize) -> Result<Samples> {
     let (_guard, mut file) = scratch_file(folder)?;
-    measure(runs / 10, runs, || {
-        file.write_all(&CHANGE)?;
-        Ok(file.sync_data()?)
-    })
+    measure(runs / 10, runs, || write_durably(&mut file))
 }
 
 /// As [`durable_append`], with a pause before each.
@@ -35,10 +32,7 @@ pub fn durable_append(folder: &Path, runs: usize) -> Result<Samples> {
 /// Of the file system.
 pub fn durable_append_apart(folder: &Path, pause: Duration, runs: usize) -> Result<Samples> {
     let (_guard, mut file) = scratch_file(folder)?;
-    measure_apart(pause, runs, || {
-        file.write_all(&CHANGE)?;
-        Ok(file.sync_data()?)
-    })
+    measure_apart(pause, runs, || write_durably(&mut file))
 }
 
 /// One durable overwrite: the next 64 bytes of a file that has its size and its blocks already, then
@@ -47,15 +41,32 @@ pub fn durable_append_apart(folder: &Path, pause: Duration, runs: usize) -> Resu
 /// # Errors
 /// Of the file system.
 pub fn durable_overwrite(folder: &Path, runs: usize) -> Result<Samples> {
-    let (_guard, mut file) = scratch_file(folder)?;
     let warm_up = runs / 10;
-    file.write_all(&CHANGE.map(|_| 0).repeat(warm_up + runs))?;
+    let (_guard, mut file) = filled_file(folder, warm_up + runs)?;
+    measure(warm_up, runs, || write_durably(&mut file))
+}
+
+/// As [`durable_overwrite`], with a pause before each.
+///
+/// # Errors
+/// Of the file system.
+pub fn durable_overwrite_apart(folder: &Path, pause: Duration, runs: usize) -> Result<Samples> {
+    let (_guard, mut file) = filled_file(folder, runs)?;
+    measure_apart(pause, runs, || write_durably(&mut file))
+}
+
+fn write_durably(file: &mut File) -> Result<()> {
+    file.write_all(&CHANGE)?;
+    Ok(file.sync_data()?)
+}
+
+/// Room for so many changes.
+fn filled_file(folder: &Path, changes: usize) -> Result<(tempfile::TempDir, File)> {
+    let (guard, mut file) = scratch_file(folder)?;
+    file.write_all(&CHANGE.map(|_| 0).repeat(changes))?;
     file.sync_all()?;
     file.rewind()?;
-    measure(warm_up, runs, || {
-        file.write_all(&CHANGE)?;
-        Ok(file.sync_data()?)
-    })
+    Ok((guard, file))
 }
 
 /// A file that is gone with the returned guard.
@@ -87,35 +98,6 @@ pub fn process(args: &[&str], runs: usize) -> Result<Samples> {
     })
 }
 
-/// One raw RSA private operation (CRT, blinded, no padding) of a fresh key of `bits`, by OpenSSL, with
-/// a pause before each unless it is zero.
-///
-/// # Errors
-/// Of OpenSSL.
-#[cfg(feature = "openssl")]
-pub fn openssl_rsa_crt(bits: u32, pause: Duration, runs: usize) -> Result<Samples> {
-    use openssl::rsa::{Padding, Rsa};
-
-    let key = Rsa::generate(bits)?;
-    ensure!(key.p().is_some() && key.dmp1().is_some(), "the key has no CRT parts");
-    let size = usize::try_from(key.size())?;
-    // 6A first, as in signed data of EMV (Book 2, A2.1): less than any modulus with its top bit set.
-    let mut data = vec![0xBB; size];
-    data.splice(..1, [0x6A]);
-    let mut signature = vec![0; size];
-    let operation = || {
-        let written = key.private_encrypt(&data, &mut signature, Padding::NONE)?;
-        ensure!(written == size, "the signature has {written} bytes, not {size}");
-        Ok(())
-    };
-    let samples =
-        if pause.is_zero() { measure(runs / 10, runs, operation) } else { measure_apart(pause, runs, operation) }?;
-    let mut recovered = vec![0; size];
-    key.public_decrypt(&signature, &mut recovered, Padding::NONE)?;
-    ensure!(recovered == data, "the signature does not verify");
-    Ok(samples)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +108,8 @@ mod tests {
         assert_eq!(durable_append(folder.path(), 3).unwrap().count(), 3);
         assert_eq!(durable_append_apart(folder.path(), Duration::from_millis(1), 3).unwrap().count(), 3);
         assert_eq!(durable_overwrite(folder.path(), 3).unwrap().count(), 3);
+        let apart = durable_overwrite_apart(folder.path(), Duration::from_millis(1), 3);
+        assert_eq!(apart.unwrap().count(), 3);
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     }
 
@@ -133,11 +117,5 @@ mod tests {
     fn a_folder_that_is_not_there_is_named() {
         let error = durable_append(Path::new("not/there"), 1).unwrap_err();
         assert_eq!(error.to_string(), "cannot write to not/there");
-    }
-
-    #[cfg(feature = "openssl")]
-    #[test]
-    fn the_rsa_reference_verifies_what_it_signs() {
-        assert_eq!(openssl_rsa_crt(1152, Duration::ZERO, 2).unwrap().count(), 2);
     }
 }

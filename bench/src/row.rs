@@ -1,73 +1,90 @@
-//! Rows of the table: `name | value | reference | ratio | bar`.
+//! Rows of the table: `name | p50 | p99 | instructions | reference | ratio | bar`.
 
 use std::time::Duration;
 
 use crate::Samples;
 
 /// One line of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Row {
-    cells: [String; 5],
+    name: String,
+    p50: String,
+    p99: String,
+    instructions: String,
+    reference: String,
+    ratio: String,
+    bar: String,
 }
 
 impl Row {
-    /// A time that is reported only; references are such rows.
+    /// Times of one operation; without a bar they are only reported.
     #[must_use]
-    pub fn reported(name: &str, samples: &Samples) -> Self {
-        Self::new(name, spread(samples), "", "", "reported")
+    pub fn of(name: &str, samples: &Samples) -> Self {
+        Self {
+            p50: shown(samples.p50()),
+            p99: shown(samples.p99()),
+            bar: format!("reported, n {}", samples.count()),
+            ..Self::named(name)
+        }
     }
 
     /// Something that is reported only.
     #[must_use]
-    pub fn noted(name: &str, value: impl Into<String>) -> Self {
-        Self::new(name, value, "", "", "reported")
-    }
-
-    /// A time at most `limit`.
-    #[must_use]
-    pub fn within(name: &str, value: Duration, limit: Duration) -> Self {
-        let bar = format!("≤ {}: {}", shown(limit), verdict(value <= limit));
-        Self::new(name, shown(value), "", "", bar)
-    }
-
-    /// A time at most `limit` times its reference, both of the same run.
-    #[must_use]
-    pub fn at_most_times(name: &str, value: Duration, reference: Duration, limit: f64) -> Self {
-        let ratio = value.as_secs_f64() / reference.as_secs_f64();
-        let bar = format!("≤ {limit} ×: {}", verdict(ratio <= limit));
-        Self::new(name, shown(value), shown(reference), format!("{ratio:.2}"), bar)
-    }
-
-    /// A time at most `limit` above its reference, both of the same run.
-    #[must_use]
-    pub fn at_most_above(name: &str, value: Duration, reference: Duration, limit: Duration) -> Self {
-        let above = value.saturating_sub(reference);
-        let ratio = value.as_secs_f64() / reference.as_secs_f64();
-        let bar = format!("≤ {} above: {} above, {}", shown(limit), shown(above), verdict(above <= limit));
-        Self::new(name, shown(value), shown(reference), format!("{ratio:.2}"), bar)
+    pub fn noted(name: &str, text: impl Into<String>) -> Self {
+        Self { bar: text.into(), ..Self::named(name) }
     }
 
     /// A number that must be exactly `wanted`.
     #[must_use]
     pub fn exactly(name: &str, value: u64, wanted: u64) -> Self {
-        let bar = format!("= {wanted}: {}", verdict(value == wanted));
-        Self::new(name, value.to_string(), "", "", bar)
+        Self::noted(name, format!("{value}, must be {wanted}: {}", verdict(value == wanted)))
     }
 
     /// Something that could not be measured, and why.
     #[must_use]
-    pub fn missing(name: &str, why: &str) -> Self {
-        Self::new(name, "", "", "", format!("not measured: {why}"))
+    pub fn not_run(name: &str, why: &str) -> Self {
+        Self::noted(name, format!("NOT RUN: {why}"))
     }
 
-    fn new(
-        name: &str,
-        value: impl Into<String>,
-        reference: impl Into<String>,
-        ratio: impl Into<String>,
-        bar: impl Into<String>,
-    ) -> Self {
-        Self { cells: [name.to_owned(), value.into(), reference.into(), ratio.into(), bar.into()] }
+    /// How many instructions one operation takes, where they were counted.
+    #[must_use]
+    pub fn counted(self, instructions: Option<u64>) -> Self {
+        Self { instructions: instructions.map(grouped).unwrap_or_default(), ..self }
+    }
+
+    /// A time that must be at most `limit`.
+    #[must_use]
+    pub fn within(self, value: Duration, limit: Duration) -> Self {
+        Self { bar: format!("≤ {}: {}", shown(limit), verdict(value <= limit)), ..self }
+    }
+
+    /// Beside a reference of the same run, without a bar.
+    #[must_use]
+    pub fn beside(self, value: Duration, reference: Duration) -> Self {
+        Self { reference: shown(reference), ratio: format!("{:.2}", ratio(value, reference)), ..self }
+    }
+
+    /// A time at most `limit` times its reference, both of the same run.
+    #[must_use]
+    pub fn at_most_times(self, value: Duration, reference: Duration, limit: f64) -> Self {
+        let bar = format!("≤ {limit} ×: {}", verdict(ratio(value, reference) <= limit));
+        Self { bar, ..self.beside(value, reference) }
+    }
+
+    /// A time at most `limit` above its reference, both of the same run.
+    #[must_use]
+    pub fn at_most_above(self, value: Duration, reference: Duration, limit: Duration) -> Self {
+        let above = value.saturating_sub(reference);
+        let bar = format!("≤ {} above: {} above, {}", shown(limit), shown(above), verdict(above <= limit));
+        Self { bar, ..self.beside(value, reference) }
+    }
+
+    fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    fn cells(&self) -> [&str; 7] {
+        [&self.name, &self.p50, &self.p99, &self.instructions, &self.reference, &self.ratio, &self.bar]
     }
 }
 
@@ -77,29 +94,28 @@ pub fn print(rows: &[Row]) {
 }
 
 fn table(rows: &[Row]) -> String {
-    let head = Row::new("name", "value", "reference", "ratio", "bar");
-    let all: Vec<&Row> = std::iter::once(&head).chain(rows).collect();
+    let head = ["name", "p50", "p99", "instructions", "reference", "ratio", "bar"];
+    let all: Vec<[&str; 7]> = std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
     let width = |column: usize| {
-        let cells = all.iter().filter_map(|row| row.cells.get(column));
+        let cells = all.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..head.cells.len()).map(width).collect();
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut text = String::new();
     for row in all {
-        let cells = row.cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         text.push_str(cells.collect::<Vec<_>>().join(" | ").trim_end());
         text.push('\n');
     }
     text
 }
 
-fn verdict(met: bool) -> &'static str {
-    if met { "met" } else { "MISSED" }
+fn ratio(value: Duration, reference: Duration) -> f64 {
+    value.as_secs_f64() / reference.as_secs_f64()
 }
 
-fn spread(samples: &Samples) -> String {
-    let [p50, p95, p99] = [samples.p50(), samples.p95(), samples.p99()].map(shown);
-    format!("p50 {p50}, p95 {p95}, p99 {p99}, n {}", samples.count())
+fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "MISSED" }
 }
 
 /// Three digits at least, in the unit that suits.
@@ -113,38 +129,60 @@ fn shown(time: Duration) -> String {
     }
 }
 
+/// Digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
+    fn row() -> Row {
+        Row::of("tap", &Samples::new(vec![MS(4)]).unwrap())
+    }
+
     #[test]
     fn a_ratio_over_the_bar_is_missed() {
-        let [.., ratio, bar] = Row::at_most_times("tap", MS(4), MS(2), 1.5).cells;
-        assert_eq!((&*ratio, &*bar), ("2.00", "≤ 1.5 ×: MISSED"));
-        let [.., ratio, bar] = Row::at_most_times("tap", MS(3), MS(2), 1.5).cells;
-        assert_eq!((&*ratio, &*bar), ("1.50", "≤ 1.5 ×: met"));
+        let missed = row().at_most_times(MS(4), MS(2), 1.5);
+        assert_eq!((&*missed.ratio, &*missed.bar), ("2.00", "≤ 1.5 ×: MISSED"));
+        let met = row().at_most_times(MS(3), MS(2), 1.5);
+        assert_eq!((&*met.ratio, &*met.bar), ("1.50", "≤ 1.5 ×: met"));
     }
 
     #[test]
     fn a_time_above_its_reference_is_held_against_the_difference() {
-        let [.., bar] = Row::at_most_above("cold", MS(14), MS(3), MS(10)).cells;
-        assert_eq!(bar, "≤ 10.00 ms above: 11.00 ms above, MISSED");
-        let [.., bar] = Row::at_most_above("cold", MS(13), MS(3), MS(10)).cells;
-        assert!(bar.ends_with("met"));
+        assert_eq!(row().at_most_above(MS(14), MS(3), MS(10)).bar, "≤ 10.00 ms above: 11.00 ms above, MISSED");
+        assert!(row().at_most_above(MS(13), MS(3), MS(10)).bar.ends_with("met"));
     }
 
     #[test]
     fn limits_and_counts_are_judged() {
-        assert!(Row::within("apdu", MS(1), MS(1)).cells[4].ends_with("met"));
-        assert!(Row::within("apdu", MS(2), MS(1)).cells[4].ends_with("MISSED"));
-        assert!(Row::exactly("commits", 2, 1).cells[4].ends_with("MISSED"));
+        assert!(row().within(MS(1), MS(1)).bar.ends_with("met"));
+        assert!(row().within(MS(2), MS(1)).bar.ends_with("MISSED"));
+        assert!(Row::exactly("commits", 2, 1).bar.ends_with("MISSED"));
+    }
+
+    #[test]
+    fn instructions_are_shown_in_groups_where_they_were_counted() {
+        assert_eq!(row().counted(Some(1_234_567)).instructions, "1,234,567");
+        assert_eq!(row().counted(Some(12)).instructions, "12");
+        assert_eq!(row().counted(None).instructions, "");
     }
 
     #[test]
     fn the_columns_are_aligned() {
-        let text = table(&[Row::within("a long name", MS(1), MS(2)), Row::missing("b", "no disk")]);
+        let text = table(&[Row::noted("a long name", "is short"), Row::not_run("b", "no disk")]);
         let bars: Vec<_> = text.lines().map(|line| line.chars().position(|c| c == '|')).collect();
         assert_eq!(bars, [Some(12), Some(12), Some(12)]);
     }

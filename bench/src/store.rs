@@ -13,7 +13,7 @@ use nfcwallet_core::{Wallet, WalletConfig};
 use nfcwallet_sandbox::device::SimPhone;
 
 use crate::Samples;
-use crate::card::SELECT_PPSE;
+use crate::conversation::SELECT_PPSE;
 use crate::phone::{Offline, Phone, USER};
 
 /// The argument that makes a benchmark program answer one APDU and end; see [`cold_process`].
@@ -28,13 +28,13 @@ pub const COLD_PROCESS: &str = "cold-process";
 pub fn cold_start(folder: &Path, credentials: u32, runs: usize) -> Result<Samples> {
     let phone = Phone::new(folder)?;
     phone.stock(credentials)?;
-    let trust_key = hex::encode(phone.config().service_trust_key);
+    let trust_key = hex::encode(phone.handset.config().service_trust_key);
     let program = std::env::current_exe()?;
     let mut times = Vec::with_capacity(runs);
     for run in 0..=runs {
         let copy = tempfile::tempdir_in(folder)?;
         let [data, keys] = ["data", "keys"].map(|name| copy.path().join(name));
-        for (from, to) in phone.folders().iter().zip([&data, &keys]) {
+        for (from, to) in phone.handset.folders().iter().zip([&data, &keys]) {
             copy_folder(from, to)?;
         }
         let start = Instant::now();
@@ -93,16 +93,16 @@ pub struct Replenishment {
 /// If the activation or the replenishment fails.
 pub fn replenish(folder: &Path) -> Result<Replenishment> {
     let phone = Phone::new(folder)?;
-    let first = phone.wallet(phone.config())?;
-    phone.runtime.block_on(async {
+    let first = phone.handset.wallet(phone.handset.config())?;
+    phone.handset.runtime.block_on(async {
         first.connect(USER).await?;
-        first.activate(ActivationMode::Manual, phone.parts.recorder.clone()).await
+        first.activate(ActivationMode::Manual, phone.handset.parts.recorder.clone()).await
     })?;
     first.shutdown();
-    let wallet = phone.wallet(WalletConfig { target_stock: 100, ..phone.config() })?;
+    let wallet = phone.handset.wallet(WalletConfig { target_stock: 100, ..phone.handset.config() })?;
     let before = phone.service.operations_seen();
     let start = Instant::now();
-    let credentials = phone.runtime.block_on(wallet.replenish()).context("the replenishment failed")?;
+    let credentials = phone.handset.runtime.block_on(wallet.replenish()).context("the replenishment failed")?;
     let took = start.elapsed();
     let mut operations = phone.service.operations_seen();
     for (operation, count) in &mut operations {

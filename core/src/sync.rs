@@ -11,8 +11,14 @@ pub(crate) use std::{
     time::Instant,
 };
 
+/// A mutex whose guard can be handed to another thread.
+#[cfg(not(all(test, feature = "interleavings")))]
+pub(crate) mod owned {
+    pub(crate) use async_lock::{Mutex, MutexGuard, MutexGuardArc};
+}
+
 #[cfg(all(test, feature = "interleavings"))]
-pub(crate) use model::{Condvar, Instant, Passing, begin, mpsc};
+pub(crate) use model::{Condvar, Instant, Passing, begin, mpsc, owned};
 #[cfg(all(test, feature = "interleavings"))]
 pub(crate) use shuttle::{
     sync::{Mutex, MutexGuard},
@@ -97,6 +103,18 @@ mod model {
             self.0.notify_all();
         }
 
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        pub(crate) fn wait_while<'a, T>(
+            &self,
+            guard: MutexGuard<'a, T>,
+            condition: impl FnMut(&mut T) -> bool,
+        ) -> LockResult<MutexGuard<'a, T>> {
+            self.0.wait_while(guard, condition)
+        }
+
         /// The second part is true after a time-out.
         pub(crate) fn wait_timeout<'a, T>(
             &self,
@@ -110,11 +128,108 @@ mod model {
         }
     }
 
+    /// shuttle has none: its own lock says whose turn it is, and the real one is then free.
+    pub(crate) mod owned {
+        use std::ops::{Deref, DerefMut};
+        use std::sync::{Arc, PoisonError};
+
+        #[derive(Debug)]
+        pub(crate) struct Mutex<T> {
+            taken: shuttle::sync::Mutex<bool>,
+            freed: shuttle::sync::Condvar,
+            value: Arc<async_lock::Mutex<T>>,
+        }
+
+        impl<T> Mutex<T> {
+            pub(crate) fn new(value: T) -> Self {
+                Self {
+                    taken: shuttle::sync::Mutex::new(false),
+                    freed: shuttle::sync::Condvar::new(),
+                    value: Arc::new(async_lock::Mutex::new(value)),
+                }
+            }
+
+            pub(crate) fn lock_blocking(&self) -> MutexGuard<'_, T> {
+                self.take();
+                MutexGuard { value: Some(self.value.lock_blocking()), mutex: self }
+            }
+
+            pub(crate) fn lock_arc_blocking(self: &Arc<Self>) -> MutexGuardArc<T> {
+                self.take();
+                MutexGuardArc { value: Some(self.value.lock_arc_blocking()), mutex: Arc::clone(self) }
+            }
+
+            fn take(&self) {
+                let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+                *self.freed.wait_while(taken, |taken| *taken).unwrap_or_else(PoisonError::into_inner) = true;
+            }
+
+            fn give(&self) {
+                *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
+                self.freed.notify_one();
+            }
+        }
+
+        #[derive(Debug)]
+        pub(crate) struct MutexGuard<'a, T> {
+            value: Option<async_lock::MutexGuard<'a, T>>,
+            mutex: &'a Mutex<T>,
+        }
+
+        #[derive(Debug)]
+        pub(crate) struct MutexGuardArc<T> {
+            value: Option<async_lock::MutexGuardArc<T>>,
+            mutex: Arc<Mutex<T>>,
+        }
+
+        impl<T> Deref for MutexGuard<'_, T> {
+            type Target = T;
+
+            fn deref(&self) -> &T {
+                self.value.as_ref().unwrap()
+            }
+        }
+
+        impl<T> DerefMut for MutexGuard<'_, T> {
+            fn deref_mut(&mut self) -> &mut T {
+                self.value.as_mut().unwrap()
+            }
+        }
+
+        impl<T> Drop for MutexGuard<'_, T> {
+            fn drop(&mut self) {
+                self.value = None;
+                self.mutex.give();
+            }
+        }
+
+        impl<T> Deref for MutexGuardArc<T> {
+            type Target = T;
+
+            fn deref(&self) -> &T {
+                self.value.as_ref().unwrap()
+            }
+        }
+
+        impl<T> DerefMut for MutexGuardArc<T> {
+            fn deref_mut(&mut self) -> &mut T {
+                self.value.as_mut().unwrap()
+            }
+        }
+
+        impl<T> Drop for MutexGuardArc<T> {
+            fn drop(&mut self) {
+                self.value = None;
+                self.mutex.give();
+            }
+        }
+    }
+
     pub(crate) mod mpsc {
         use std::time::Duration;
 
         use shuttle::sync::mpsc::{RecvError, TryRecvError};
-        pub(crate) use shuttle::sync::mpsc::{RecvTimeoutError, Sender, SyncSender, TrySendError};
+        pub(crate) use shuttle::sync::mpsc::{RecvTimeoutError, Sender};
 
         use super::{PASSING, Passing, passes};
 
@@ -124,11 +239,6 @@ mod model {
 
         pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
             let (sender, receiver) = shuttle::sync::mpsc::channel();
-            (sender, Receiver(receiver))
-        }
-
-        pub(crate) fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
-            let (sender, receiver) = shuttle::sync::mpsc::sync_channel(bound);
             (sender, Receiver(receiver))
         }
 

@@ -17,11 +17,13 @@
 //! | `POST /control/tokens/{token}/delete` | | deletes, with a message |
 //! | `POST /control/tokens/{token}/replenish` | | asks the wallet to check its stock |
 //! | `POST /control/tokens/{token}/profile` | a profile, or `null` | sends a new profile; `null`: the issuer's |
+//! | `POST /control/tokens/{token}/personalise` | [`Personalisation`] | sends a card of that shape |
 //! | `GET /control/tokens/{token}/credentials` | | every credential and its outcome |
 //! | `POST /control/config` | `RemoteConfig` | becomes the configuration and goes to every wallet |
 //! | `POST /control/keys/rotate` | | a new service key; twice makes the first one unknown |
 //! | `GET /control/ca` | | the authorities that terminals must trust |
 //! | `POST /control/authorise` | [`AuthorisationRequest`] | the acquirer's line: asks the issuer |
+//! | `POST /control/authorise-track` | [`TrackRequest`] | the same for a payment by tracks |
 //! | `POST /control/reset` | | forgets everything but keys, logins and the issuer's ledger |
 
 use std::sync::Arc;
@@ -38,8 +40,8 @@ use nfcwallet_core::wallet::RemoteConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::checkout::{Acquirer, CaKeys, IssuerAcquirer};
-use crate::issuer::{Authorisation, AuthorisationRequest};
+use crate::checkout::{Acquirer, AcquirerError, CaKeys, IssuerAcquirer};
+use crate::issuer::{Authorisation, AuthorisationRequest, Personalisation, TrackRequest};
 use crate::relay::{FaultRule, Faults, MppServer};
 use crate::token_service::{AdminError, CredentialView, Policy, ScheduledRefusal, ServiceEndpoint, TokenService};
 
@@ -75,11 +77,13 @@ impl Control {
             .route("/control/tokens/{token}/delete", post(delete_token))
             .route("/control/tokens/{token}/replenish", post(push_replenish))
             .route("/control/tokens/{token}/profile", post(push_profile))
+            .route("/control/tokens/{token}/personalise", post(personalise))
             .route("/control/tokens/{token}/credentials", get(credentials))
             .route("/control/config", post(push_config))
             .route("/control/keys/rotate", post(rotate_keys))
             .route("/control/ca", get(ca_keys))
             .route("/control/authorise", post(authorise))
+            .route("/control/authorise-track", post(authorise_track))
             .route("/control/reset", post(reset))
             .with_state(self)
     }
@@ -251,6 +255,14 @@ async fn push_profile(
     control.tell(move |service| service.push_profile(&token, profile)).await
 }
 
+async fn personalise(
+    State(control): State<Control>,
+    Path(token): Path<String>,
+    Content(personalisation): Content<Personalisation>,
+) -> Result<Json<Value>, AdminError> {
+    control.tell(move |service| service.personalise(&token, &personalisation)).await
+}
+
 async fn credentials(
     State(control): State<Control>,
     Path(token): Path<String>,
@@ -278,8 +290,20 @@ async fn authorise(
     State(control): State<Control>,
     Content(request): Content<AuthorisationRequest>,
 ) -> Result<Json<Authorisation>, AdminError> {
-    let asked = tokio::task::spawn_blocking(move || control.acquirer.authorise(&request)).await;
-    match asked {
+    ask_issuer(move || control.acquirer.authorise(&request)).await
+}
+
+async fn authorise_track(
+    State(control): State<Control>,
+    Content(request): Content<TrackRequest>,
+) -> Result<Json<Authorisation>, AdminError> {
+    ask_issuer(move || control.acquirer.authorise_track(&request)).await
+}
+
+async fn ask_issuer(
+    ask: impl FnOnce() -> Result<Authorisation, AcquirerError> + Send + 'static,
+) -> Result<Json<Authorisation>, AdminError> {
+    match tokio::task::spawn_blocking(ask).await {
         Ok(Ok(answer)) => Ok(Json(answer)),
         Ok(Err(error)) => Err(AdminError::Failed(error.to_string())),
         Err(_) => Err(AdminError::Failed("the issuer panicked".to_owned())),

@@ -4,7 +4,8 @@
 //! (the app's proxy, the payment provider's server, the gateway), `issuer` makes cards and judges
 //! cryptograms, `pos` is the terminal, `checkout` is one payment at it, `control` lets tests in any
 //! language steer the servers, `device` is a simulated phone's hardware, `phone` is a wallet in a
-//! process of its own, `explain` puts APDUs into words, and `servers` starts everything on loopback.
+//! process of its own, `explain` puts APDUs into words, `vpcd` puts a card into a virtual PC/SC reader,
+//! and `servers` starts everything on loopback.
 
 pub mod checkout;
 pub mod control;
@@ -17,3 +18,4 @@ pub mod relay;
 pub mod servers;
 pub mod token_service;
 pub mod torture;
+pub mod vpcd;

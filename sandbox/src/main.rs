@@ -1,5 +1,5 @@
-//! `nfcwallet-sandbox`: the demo, the servers, a tap, APDUs in words, and a phone for other programs to
-//! drive.
+//! `nfcwallet-sandbox`: the demo, the servers, a tap, a card in a reader, APDUs in words, and a phone for
+//! other programs to drive.
 
 mod cli;
 
@@ -32,6 +32,12 @@ enum Command {
     Serve(cli::serve::ServeOptions),
     /// Pay once with a phone of its own, against a running `serve`
     Tap(cli::tap::TapOptions),
+    /// Put a wallet into a PC/SC reader as a card, until Ctrl-C (docs/pcsc.md)
+    ///
+    /// The reader is virtual: vpcd, a driver that pcscd loads. Every program that reads smart cards
+    /// through PC/SC then reads the wallet. The card prints what becomes of each tap.
+    #[command(after_help = cli::card::EXAMPLE)]
+    Card(cli::card::CardOptions),
     /// Put APDUs, data objects and whole taps into words (docs/explain.md)
     Explain(cli::explain::ExplainOptions),
     /// Break a wallet thousands of times and check that it keeps its promises
@@ -47,6 +53,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => cli::demo::run(options),
         Command::Serve(options) => cli::serve::run(&options),
         Command::Tap(options) => cli::tap::run(&options),
+        Command::Card(options) => cli::card::run(options),
         Command::Explain(options) => Ok(cli::explain::run(&options)),
         Command::Torture(options) => cli::torture::run(&options),
         Command::Phone(options) => phone::run(&options).map(|()| ExitCode::SUCCESS),

@@ -79,9 +79,14 @@ struct Served {
 
 impl Served {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let process =
-            Command::new(PROGRAM).args(["serve", "--data"]).arg(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--data"]).arg(folder.path()).args(arguments);
+        let process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut served = Self { folder, process };
         // The object is printed once everything listens; the stream stays open.
         let output = served.process.stdout.as_mut().unwrap();
@@ -145,6 +150,25 @@ fn only_an_approved_tap_ends_well() {
     let gate = ["--amount", "0", "--merchant-category", "4111"];
     ended(&served.tap(&gate), 1);
     ended(&served.tap(&[gate.as_slice(), &["--transit"]].concat()), 0);
+}
+
+#[test]
+fn a_reader_speaks_the_mode_it_is_told() {
+    let served = Served::start_with(&["--card", "mag_stripe"]);
+    let (told, _) = ended(&served.tap(&["--amount", "12.50", "--mode", "mag-stripe"]), 0);
+    assert!(told.contains("approved by the issuer") && told.contains("the checksum is right"), "{told}");
+    let (told, _) = ended(&served.tap(&["--amount", "12.50"]), 0);
+    assert!(told.contains("the cryptogram is right") && told.contains("18 credentials left"), "{told}");
+
+    let served = Served::start_with(&["--card", "relay_resistance"]);
+    let by_track = served.tap(&["--amount", "1", "--mode", "mag-stripe", "--json"]);
+    let refused: Value = serde_json::from_slice(&by_track.stdout).unwrap();
+    assert_eq!((by_track.status.code(), &refused["outcome"]), (Some(1), &json!("not_accepted")));
+    let resisted = served.tap(&["--amount", "1", "--relay-resistance", "--json"]);
+    let paid: Value = serde_json::from_slice(&resisted.stdout).unwrap();
+    assert_eq!((&paid["outcome"], &paid["relay_resisted"]), (&json!("approved"), &json!(true)));
+    let (_, says) = ended(&run(&["serve", "--card", "wood"]), 2);
+    assert!(says.contains("wood") && says.contains("mag_stripe"), "{says}");
 }
 
 #[test]

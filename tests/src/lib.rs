@@ -11,5 +11,6 @@ pub mod pattern;
 pub mod platform;
 pub mod runner;
 pub mod scenario;
+pub mod store_fixture;
 pub mod till;
 pub mod unit;

@@ -135,6 +135,12 @@ pub struct TapStep {
     /// The reader's own CVM limit, as a person writes it.
     #[serde(default)]
     pub cvm_limit: Option<String>,
+    /// The reader speaks mag-stripe mode only.
+    #[serde(default)]
+    pub mag_stripe: bool,
+    /// The reader asks for relay resistance data.
+    #[serde(default)]
+    pub relay_resistance: bool,
     /// Tag 9F03, as a person writes it.
     #[serde(default)]
     pub other_amount: Option<String>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nfcwallet_sandbox::checkout::{Amount, Payment};
 use nfcwallet_sandbox::phone::Event;
-use nfcwallet_sandbox::pos::{LinkLost, Purchase};
+use nfcwallet_sandbox::pos::{LinkLost, Mode, Purchase};
 use nfcwallet_sandbox::servers::Sandbox;
 use serde_json::{Value, json};
 
@@ -28,6 +28,8 @@ pub fn small_purchase() -> TapStep {
         answer_within_ms: None,
         untold: false,
         cvm_limit: None,
+        mag_stripe: false,
+        relay_resistance: false,
         other_amount: None,
         currency_number: None,
         risk_management: None,
@@ -67,6 +69,7 @@ fn told(payment: &Payment, code: Option<u32>) -> Value {
         "outcome": payment.outcome.name(),
         "reason": payment.outcome.to_string(),
         "cda_verified": payment.cda_verified,
+        "relay_resisted": payment.relay_resisted,
         "cryptogram_verified": payment.cryptogram_verified,
         "reference": payment.reference.map(hex::encode),
         "apdus": payment.trace.len(),
@@ -113,6 +116,10 @@ fn purchase(step: &TapStep, now_ms: i64, number: u32) -> Result<Purchase, String
     if let Some(limit) = &step.cvm_limit {
         purchase.cvm_limit_minor = minor("cvm_limit", limit)?.minor();
     }
+    if step.mag_stripe {
+        purchase.mode = Mode::MagStripe;
+    }
+    purchase.relay_resistance = step.relay_resistance;
     if let Some(other) = &step.other_amount {
         purchase.other_amount_minor = minor("other_amount", other)?.minor();
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nfcwallet_core::activation::ActivationMode;
-use nfcwallet_core::host::{BoxFuture, Host, Spawner};
-use nfcwallet_core::{Wallet, WalletConfig};
+use nfcwallet_core::host::{BoxFuture, Deadlines, Host, Spawner};
+use nfcwallet_core::{Wallet, WalletConfig, WalletError};
 use nfcwallet_faults::{Disk, Fault, FaultKind, Folder};
 use nfcwallet_sandbox::checkout::{Payment, PaymentOutcome};
 use nfcwallet_sandbox::device::SimPhone;
@@ -49,7 +49,11 @@ impl Desk {
         let disk = Disk::install().unwrap().folder(&directory);
         let proxy = Arc::new(sandbox.proxy("alice").unwrap());
         let phone = SimPhone::new(&folder.path().join("hardware"), proxy, sandbox.runtime().clone()).unwrap();
+        // What a tap decides counts here, and not how fast a busy machine is.
+        let patience = Duration::from_secs(10);
+        let deadlines = Deadlines { permit: patience, device_state: patience, ..Deadlines::default() };
         let config = WalletConfig::new(directory, "sandbox-mpp", sandbox.trust_key());
+        let config = WalletConfig { deadlines, ..config };
         let host = Host { spawner: Arc::new(Later(sandbox.runtime().clone())), ..phone.host() };
         let wallet = Wallet::init(config, host).unwrap();
         sandbox.runtime().block_on(wallet.connect("alice")).unwrap();
@@ -87,6 +91,14 @@ impl Desk {
         };
         let payment = self.sandbox.checkout().pay(&mut link, &purchase).unwrap();
         (payment, syncs)
+    }
+
+    fn run<T>(&self, call: impl Future<Output = T>) -> T {
+        self.sandbox.runtime().block_on(call)
+    }
+
+    fn activate(&self) -> Result<(), WalletError> {
+        self.run(self.wallet.activate(ActivationMode::Manual, self.phone.recorder.clone()))
     }
 
     fn usable(&self) -> u32 {
@@ -171,4 +183,94 @@ fn a_wallet_whose_disk_failed_at_any_operation_of_its_start_opens_when_it_works(
         assert_eq!(wallet.token_status().code(), 2, "after an error at operation {operation}");
         wallet.shutdown();
     }
+}
+
+#[test]
+fn an_error_at_any_operation_of_a_replenishment_loses_no_credential() {
+    for kind in [FaultKind::Io, FaultKind::Full, FaultKind::ReadOnly] {
+        let mut desk = Desk::new();
+        let mut failed = 0;
+        // The request's number, the credentials, and what is settled are about ten writes and syncs.
+        for operation in 1..=12 {
+            assert_eq!(desk.tap().0.outcome, PaymentOutcome::Approved);
+            desk.wait_until_quiet();
+            desk.disk.fail(Fault { kind, from: operation, count: 1 });
+            failed += u32::from(desk.run(desk.wallet.replenish()).is_err());
+            desk.wait_until_quiet();
+            desk.disk.restore_power();
+            desk.run(desk.wallet.replenish()).unwrap();
+            assert_eq!(desk.usable(), 20, "after {kind:?} at operation {operation}");
+        }
+        assert!(failed > 0, "{kind:?} never struck");
+        desk.run(desk.wallet.connect("alice")).unwrap();
+        let token = &desk.sandbox.service().state().unwrap().tokens[0];
+        // Each batch was given out once, however often it was asked for.
+        assert_eq!((token.issued, token.used + token.discarded), (32, 12), "{kind:?}");
+        desk.no_counter_was_used_twice();
+    }
+}
+
+#[test]
+fn an_error_at_any_operation_of_an_activation_ends_in_one_token_that_pays() {
+    let mut desk = Desk::new();
+    let mut failed = 0;
+    for operation in (1..=31).step_by(2) {
+        desk.run(desk.wallet.delete_token()).unwrap();
+        desk.wait_until_quiet();
+        desk.disk.fail(Fault { kind: FaultKind::Io, from: operation, count: 1 });
+        let first = desk.activate();
+        failed += u32::from(first.is_err());
+        desk.wait_until_quiet();
+        desk.disk.restore_power();
+        if first.is_err() {
+            let again = desk.activate();
+            let status = desk.wallet.token_status();
+            assert_eq!(again, Ok(()), "after {first:?} at operation {operation}, {status:?}");
+        }
+        assert_eq!(desk.tap().0.outcome, PaymentOutcome::Approved, "after an error at operation {operation}");
+        let tokens = desk.sandbox.service().state().unwrap().tokens;
+        let left = tokens.iter().filter(|token| token.state != "deleted").count();
+        assert_eq!(left, 1, "after an error at operation {operation}");
+        desk.wait_until_quiet();
+    }
+    assert!(failed > 0);
+    desk.no_counter_was_used_twice();
+}
+
+#[test]
+fn an_error_at_any_operation_of_a_lock_or_a_delete_is_told_and_made_good_by_repeating() {
+    let mut desk = Desk::new();
+    let mut failed = 0;
+    for operation in 1..=8 {
+        desk.disk.fail(Fault { kind: FaultKind::Io, from: operation, count: 1 });
+        let locked = desk.run(desk.wallet.lock());
+        failed += u32::from(locked.is_err());
+        desk.wait_until_quiet();
+        desk.disk.restore_power();
+        if locked.is_err() {
+            desk.run(desk.wallet.lock()).unwrap();
+        }
+        assert_ne!(desk.tap().0.outcome, PaymentOutcome::Approved, "locked, error at operation {operation}");
+        desk.run(desk.wallet.unlock()).unwrap();
+        assert_eq!(desk.tap().0.outcome, PaymentOutcome::Approved, "unlocked, error at operation {operation}");
+        desk.wait_until_quiet();
+    }
+    for operation in 1..=8 {
+        desk.disk.fail(Fault { kind: FaultKind::Io, from: operation, count: 1 });
+        let deleted = desk.run(desk.wallet.delete_token());
+        failed += u32::from(deleted.is_err());
+        desk.wait_until_quiet();
+        desk.disk.restore_power();
+        if deleted.is_err() {
+            desk.run(desk.wallet.sync_token()).unwrap();
+        }
+        if desk.wallet.token_status().code() != 0 {
+            desk.run(desk.wallet.delete_token()).unwrap();
+        }
+        assert_eq!(desk.wallet.token_status().code(), 0, "after an error at operation {operation}");
+        desk.activate().unwrap();
+        desk.wait_until_quiet();
+    }
+    assert!(failed > 0);
+    desk.no_counter_was_used_twice();
 }

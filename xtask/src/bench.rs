@@ -3,15 +3,24 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
+use crate::debian;
 use crate::process::Cmd;
+use crate::report::Unavailable;
+
+/// The runner must have the version of the crate `gungraun` in `Cargo.toml`.
+const RUNNER_VERSION: &str = "0.20.0";
+
+/// Names of what callgrind measures; see `counted.rs` of the benchmarks.
+const SUBJECTS: &str = "target/tmp/bench-subjects.json";
+const INSTRUCTIONS: &str = "target/tmp/bench-instructions.jsonl";
 
 /// What to measure, and where.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Only this part; both by default.
+    /// Only this part; all by default.
     part: Option<Part>,
     /// Where the stores are kept while they are measured: a folder on the disk in question.
     /// By default a folder below `target`.
@@ -22,21 +31,31 @@ pub(crate) struct Options {
 /// A part of the wallet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// APDUs and whole taps
+    /// APDUs, whole taps with and without CDA and burn, profile validation, RSA beside OpenSSL:
+    /// times by Criterion and in a tap's rhythm, instructions by callgrind; about four minutes
     Card,
-    /// burns, cold starts, replenishing
+    /// Cold starts and replenishing; about a minute
     Store,
+    /// Does the time of the RSA operation depend on secrets? A statistical test; about two minutes
+    Leak,
 }
 
-/// Measures, after installing what the yardstick needs.
+/// Measures, after installing what the yardsticks need.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     install_openssl(root)?;
-    let mut bench = Cmd::cargo("bench --quiet --package nfcwallet-bench --features openssl --bench wallet --");
+    let mut bench = benchmark("wallet");
     if let Some(part) = options.part {
         bench = bench.args(match part {
             Part::Card => "card",
             Part::Store => "store",
+            Part::Leak => "leak",
         });
+    }
+    if matches!(options.part, None | Some(Part::Card)) {
+        bench = match count_instructions(root)? {
+            Ok(()) => bench.args("--instructions").arg(root.join(INSTRUCTIONS).display().to_string()),
+            Err(why) => bench.args("--no-instructions").arg(why),
+        };
     }
     if let Some(folder) = &options.data_directory {
         fs::create_dir_all(folder)?;
@@ -46,23 +65,48 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The yardstick for RSA is the system's OpenSSL: on Debian its headers can be installed.
-fn install_openssl(root: &Path) -> Result<()> {
-    let has_openssl = || Cmd::new("pkg-config", "--exists openssl").read(root).is_ok();
-    if has_openssl() {
+fn benchmark(name: &str) -> Cmd {
+    Cmd::cargo("bench --quiet --package nfcwallet-bench --features openssl --bench").args(name).args("--")
+}
+
+/// Lets callgrind count, into a file. The inner error says why that is not possible here.
+fn count_instructions(root: &Path) -> Result<Result<(), String>> {
+    let has_valgrind = || Cmd::new("valgrind", "--version").read(root).is_ok();
+    if let Err(error) = debian::install(root, &["valgrind"], "valgrind", has_valgrind) {
+        return match error.downcast::<Unavailable>() {
+            Ok(Unavailable(why)) => Ok(Err(why)),
+            Err(other) => Err(other),
+        };
+    }
+    install_runner(root)?;
+    let subjects = root.join(SUBJECTS).display().to_string();
+    fs::create_dir_all(root.join("target/tmp"))?;
+    let write = benchmark("wallet").args("write-subjects").arg(&subjects);
+    ensure!(write.run(root)?, "the measured keys could not be made; repeat with: {write}");
+    let count = benchmark("instructions")
+        .args("--output-format=json")
+        .env("NFCWALLET_BENCH_SUBJECTS", &subjects)
+        .env("GUNGRAUN_RUNNER", &root.join("target/tools/bin/gungraun-runner").display().to_string());
+    println!("$ {count}");
+    fs::write(root.join(INSTRUCTIONS), count.read(root)?)?;
+    Ok(Ok(()))
+}
+
+/// Builds the tool into `target/tools` if it is not there; takes some minutes, once.
+fn install_runner(root: &Path) -> Result<()> {
+    let found = Cmd::new("target/tools/bin/gungraun-runner", "--version").read(root);
+    if found.is_ok_and(|text| text.trim() == format!("gungraun-runner {RUNNER_VERSION}")) {
         return Ok(());
     }
-    let by_hand = "install OpenSSL's headers and pkg-config (Debian: apt-get install libssl-dev pkg-config)";
-    let is_root = Cmd::new("id", "-u").read(root).is_ok_and(|user| user.trim() == "0");
-    let is_debian = Path::new("/etc/debian_version").exists();
-    if !is_root || !is_debian {
-        bail!("pkg-config finds no openssl; {by_hand}");
-    }
-    println!("pkg-config finds no openssl: installing libssl-dev and pkg-config");
-    let install = Cmd::new("apt-get", "install --yes --no-upgrade --no-install-recommends libssl-dev pkg-config")
-        .env("DEBIAN_FRONTEND", "noninteractive");
-    // The package lists of a fresh machine are empty or old.
-    let installed = Cmd::new("apt-get", "update --quiet").run(root)? && install.run(root)?;
-    ensure!(installed && has_openssl(), "the installation failed; {by_hand}");
+    println!("gungraun-runner {RUNNER_VERSION} is not in target/tools: building it, once; about three minutes");
+    let install = format!("install --locked --root target/tools --force gungraun-runner@{RUNNER_VERSION}");
+    ensure!(Cmd::cargo(&install).run(root)?, "gungraun-runner could not be installed");
     Ok(())
+}
+
+/// The yardstick for RSA is the system's OpenSSL.
+fn install_openssl(root: &Path) -> Result<()> {
+    debian::install(root, &["libssl-dev", "pkg-config"], "OpenSSL's headers with pkg-config", || {
+        Cmd::new("pkg-config", "--exists openssl").read(root).is_ok()
+    })
 }

@@ -1,4 +1,4 @@
-//! Every job of this repository: `cargo xtask test`, `bench`, `docs`.
+//! Every job of this repository: `cargo xtask test`, `bench`, `fuzz`, `docs`.
 //!
 //! Needs the Rust toolchain and a C compiler; anything else a job needs, it installs itself.
 
@@ -6,12 +6,18 @@
 
 mod bench;
 mod checks;
+mod debian;
 mod deny;
 mod dependencies;
 mod docs;
+mod fuzz;
+mod pcsc;
 mod process;
+mod pyemv;
+mod python;
 mod report;
 mod test;
+mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -38,11 +44,23 @@ enum Job {
     },
     /// Measure the budgets of the wallet as ratios to what this machine can do, in one run.
     ///
-    /// Nothing is asserted: the table shows each value, its reference, the ratio and the bar.
+    /// Builds with the release profile and prints one table: p50, p99, instructions, reference, ratio
+    /// and bar (met, MISSED, or NOT RUN with the reason). Nothing is asserted. All parts take about
+    /// eight minutes after the first build, which takes five more.
+    ///
+    /// Needs OpenSSL's headers and valgrind; on Debian, run by root, both are installed with apt-get.
+    /// Without valgrind the instructions are NOT RUN. gungraun-runner is built into target/tools, once.
+    /// Criterion compares with the run before it, in target/criterion.
     Bench(bench::Options),
-    /// Write docs/errors.md from the doc comments of the error types.
+    /// Look for bytes that break a promise of the wallet, with the targets of fuzz/ (docs/fuzzing.md).
+    ///
+    /// Each target runs at the lowest priority, two of them at once; its output goes to
+    /// target/fuzz/logs. Ends with one line a target. Fails if one crashed, and says how to repeat it.
+    Fuzz(fuzz::Options),
+    /// Write docs/errors.md from the doc comments of the error types, and docs/flows/tap.md from taps
+    /// that it runs.
     Docs {
-        /// Write nothing; fail if the page is not what would be written.
+        /// Write nothing; fail if a page is not what the code says.
         #[arg(long)]
         check: bool,
     },
@@ -53,6 +71,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().job {
         Job::Test { steps } => test::run(&root, &steps),
         Job::Bench(options) => bench::run(&root, &options).map(|()| ExitCode::SUCCESS),
+        Job::Fuzz(options) => fuzz::run(&root, &options).map(|()| ExitCode::SUCCESS),
         Job::Docs { check } => docs::run(&root, check).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {

@@ -39,6 +39,19 @@ impl Outcome {
     }
 }
 
+/// What a step needs and this machine does not have. As the error of a step it means "not run",
+/// never "passed".
+#[derive(Debug)]
+pub(crate) struct Unavailable(pub(crate) String);
+
+impl std::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
 /// What became of each step.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -54,11 +67,15 @@ struct Line {
 }
 
 impl Report {
-    /// Runs a step; an error is a failure of that step and of no other.
+    /// Runs a step; an error is a failure of that step and of no other. [`Unavailable`] is none: that
+    /// step was not run.
     pub(crate) fn step(&mut self, name: &str, repeat: String, body: impl FnOnce() -> Result<Outcome>) {
         println!("\n== {name}");
         let start = Instant::now();
-        let outcome = body().unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+        let outcome = body().unwrap_or_else(|error| match error.is::<Unavailable>() {
+            true => Outcome::NotRun(format!("{error:#}")),
+            false => Outcome::Failed(format!("{error:#}")),
+        });
         let took = start.elapsed();
         match &outcome {
             Outcome::Passed(_) => {}
@@ -129,6 +146,7 @@ mod tests {
     #[test]
     fn a_step_that_could_not_be_tried_counts_neither_way() {
         let mut report = Report::default();
+        report.step("bare", "python3".to_owned(), || Err(Unavailable("no Python".to_owned()).into()));
         report.step("away", "ping".to_owned(), || Ok(Outcome::NotRun("no network".to_owned())));
         assert!(report.is_good());
         assert_eq!(report.summary().lines().last(), Some("xtask: 0 passed, 0 failed"));

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{checks, deny, dependencies, docs};
+use crate::{checks, deny, dependencies, docs, fuzz, pcsc, pyemv, torture};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -33,12 +33,20 @@ pub(crate) enum Step {
     Tests,
     /// the state that taps and background work share, under many orders of their threads
     Interleavings,
+    /// cryptograms of our card, computed anew by the Python package pyemv
+    Pyemv,
+    /// the wallet in a PC/SC reader, read by pyscard and opensc-tool
+    Pcsc,
     /// the API documentation, without a warning
     Rustdoc,
     /// the sandbox's demo, manual activation
     Demo,
     /// the sandbox's demo, silent activation
     DemoSilent,
+    /// a minute of fuzzing for each target
+    Fuzz,
+    /// kills, power cuts, two processes, and hundreds of rounds in a row; about four minutes
+    Torture,
 }
 
 /// Runs `only`, or every step, and prints the table.
@@ -70,9 +78,16 @@ impl Step {
             Self::Rustdoc => Cmd::cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"),
             Self::Demo => demo(""),
             Self::DemoSilent => demo("--silent"),
-            Self::Layers | Self::Files | Self::Dependencies | Self::Glossary | Self::Deny | Self::Advisories => {
-                return None;
-            }
+            Self::Torture => torture::command(),
+            Self::Layers
+            | Self::Files
+            | Self::Dependencies
+            | Self::Glossary
+            | Self::Deny
+            | Self::Advisories
+            | Self::Pyemv
+            | Self::Pcsc
+            | Self::Fuzz => return None,
         };
         Some(command)
     }
@@ -82,9 +97,13 @@ impl Step {
             Self::Layers => checks::layers(root),
             Self::Files => checks::files(root),
             Self::Dependencies => dependencies::check(root),
-            Self::Glossary => docs::run(root, true).map(|()| Outcome::passed()),
+            Self::Glossary => docs::glossary(root, true).map(|()| Outcome::passed()),
             Self::Deny => deny::offline_checks(root),
             Self::Advisories => deny::advisories(root),
+            Self::Fuzz => fuzz::step(root),
+            Self::Pyemv => pyemv::check(root),
+            Self::Pcsc => pcsc::check(root),
+            Self::Torture => torture::check(root),
             Self::Fmt
             | Self::Clippy
             | Self::Rustdoc

@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
             return Err(unexpected_answer());
         };
         self.progress(ActivationPhase::Storing, 0, 1)?;
-        if let Err(error) = Card::compile(&profile) {
+        if let Err(error) = Card::admit(&profile, self.context.service.service_now_ms()) {
             return self.refuse(token_reference, error.to_string()).await;
         }
         let token = TokenRecord {
@@ -196,20 +196,25 @@ impl<'a> Run<'a> {
             suspended_by: BTreeSet::new(),
             pending: None,
         };
-        self.journal.step = Step::Report;
         self.note_progress();
+        // Until it is stored, the run is where it was: what is noted of a failure must not be ahead.
+        let next = Journal { step: Step::Report, ..self.journal.clone() };
         // Card, credentials and the journal's next step in one commit: a kill leaves all or nothing.
         let stored = self.context.store.write_guarded(|tx| {
             self.check_own(tx)?;
             tx.put_token(self.user.key, &token, &profile)?;
             tx.add_credentials(self.user.key, &credentials)?;
-            tx.put_journal(self.user.key, &self.journal)
+            tx.put_journal(self.user.key, &next)
         });
         match stored {
             // A counter that is there twice, or another user's token: asked again, the service would
             // answer the same.
             Err(WalletError::Protocol { reason }) => self.refuse(token.reference, reason.to_owned()).await,
-            stored => stored.map(|()| false),
+            stored => {
+                stored?;
+                self.journal = next;
+                Ok(false)
+            }
         }
     }
 

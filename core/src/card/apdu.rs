@@ -114,6 +114,8 @@ impl<'a> Command<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn data(body: &[u8]) -> Result<Vec<u8>, u16> {
@@ -136,5 +138,41 @@ mod tests {
             assert_eq!(data(body), Err(0x6700), "{body:?}");
         }
         assert_eq!(Command::parse(&[0, 0xA4, 4]).err(), Some(StatusWord::WRONG_LENGTH));
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_terminal_frames_is_read_back(
+            content in prop::collection::vec(any::<u8>(), 0..=255),
+            le in prop::option::of(any::<u8>()),
+        ) {
+            let lc = (!content.is_empty()).then_some(content.len() as u8);
+            let body: Vec<u8> = lc.into_iter().chain(content.iter().copied()).chain(le).collect();
+            prop_assert_eq!(data(&body), Ok(content));
+        }
+
+        #[test]
+        fn what_is_read_was_framed_by_its_length(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            match (data(&body), body.first().copied().map_or(0, usize::from)) {
+                (Ok(content), _) if body.len() <= 1 => prop_assert!(content.is_empty()),
+                (Ok(content), lc) => {
+                    prop_assert_eq!(content.len(), lc);
+                    prop_assert_eq!(&body[1..=lc], content);
+                    prop_assert!(body.len() <= lc + 2);
+                }
+                (Err(status), lc) => {
+                    prop_assert_eq!(status, 0x6700);
+                    prop_assert!(lc == 0 || ![lc + 1, lc + 2].contains(&body.len()));
+                }
+            }
+        }
+
+        #[test]
+        fn a_short_body_cut_anywhere_is_refused(content in prop::collection::vec(any::<u8>(), 2..=255), cut in 1usize..255) {
+            let body = [&[content.len() as u8], &content[..]].concat();
+            // One byte is left over where only Lc remains: that is a case 2 command.
+            prop_assume!(cut < content.len());
+            prop_assert_eq!(data(&body[..body.len() - cut]), Err(0x6700));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The order of commands: one tap from SELECT to GENERATE AC.
+//! The order of commands: one tap from SELECT to GENERATE AC or COMPUTE CRYPTOGRAPHIC CHECKSUM.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use zeroize::Zeroizing;
 
 use super::apdu::{Command, StatusWord};
 use super::compile::CardApp;
-use super::generate_ac::Prepared;
 use super::hooks::TapHooks;
-use super::tlv::Tlv;
-use super::{Card, PPSE, tags};
+use super::relay::Exchanges;
+use super::tlv::{Tag, Tlv};
+use super::{Card, PPSE, generate_ac, magstripe, tags};
 
 /// The card application that a terminal talks to.
 ///
 /// Holds what belongs to one tap and nothing that outlives it. A tap begins when
-/// [`TapHooks::begin`] hands out a card, and ends with GENERATE AC, with [`CardApplication::reset`],
-/// or with the next SELECT of the PPSE.
+/// [`TapHooks::begin`] hands out a card, and ends with GENERATE AC or COMPUTE CRYPTOGRAPHIC
+/// CHECKSUM, with [`CardApplication::reset`], or with the next SELECT of the PPSE.
 #[derive(Default)]
 pub struct CardApplication {
     /// The card of the tap that runs; `None` if none runs.
@@ -33,11 +33,24 @@ enum State {
     /// SELECT of an application was answered.
     Selected(Arc<CardApp>),
     /// GET PROCESSING OPTIONS was answered.
-    Initiated {
-        app: Arc<CardApp>,
-        /// Part of what CDA signs.
-        pdol_data: Zeroizing<Vec<u8>>,
-    },
+    Initiated(Initiated),
+}
+
+struct Initiated {
+    app: Arc<CardApp>,
+    /// Part of what CDA signs.
+    pdol_data: Zeroizing<Vec<u8>>,
+    exchanges: Exchanges,
+}
+
+impl State {
+    /// The application that is selected.
+    fn app(&self) -> Option<&Arc<CardApp>> {
+        match self {
+            Self::Unselected => None,
+            Self::Selected(app) | Self::Initiated(Initiated { app, .. }) => Some(app),
+        }
+    }
 }
 
 type Answer = Result<Vec<u8>, StatusWord>;
@@ -66,7 +79,9 @@ impl CardApplication {
             (0x00, 0xA4) => self.select(&command, hooks),
             (0x00, 0xB2) => self.read_record(&command),
             (0x80, 0xA8) => self.processing_options(&command),
+            (0x80, 0xEA) => self.exchange_relay_resistance(&command, hooks),
             (0x80, 0xAE) => self.generate_ac(&command, hooks),
+            (0x80, 0x2A) => self.compute_checksum(&command, hooks),
             (0x80, 0xCA) => self.read_data_object(&command),
             (0x00 | 0x80, _) => Err(StatusWord::UNKNOWN_INS),
             _ => Err(StatusWord::UNKNOWN_CLA),
@@ -111,8 +126,7 @@ impl CardApplication {
     }
 
     fn select_next(&mut self, name: &[u8], previous: &State) -> Answer {
-        let (State::Selected(current) | State::Initiated { app: current, .. }, Some(card)) = (previous, &self.card)
-        else {
+        let (Some(current), Some(card)) = (previous.app(), &self.card) else {
             return Err(StatusWord::NOT_FOUND);
         };
         let after = card.applications.iter().skip_while(|app| !Arc::ptr_eq(app, current)).skip(1);
@@ -148,7 +162,7 @@ impl CardApplication {
         }
         let answer = app.processing_options.clone();
         let pdol_data = Zeroizing::new(object.value.to_vec());
-        self.state = State::Initiated { app: Arc::clone(app), pdol_data };
+        self.state = State::Initiated(Initiated { app: Arc::clone(app), pdol_data, exchanges: Exchanges::default() });
         Ok(answer)
     }
 
@@ -157,7 +171,7 @@ impl CardApplication {
         let app = match &self.state {
             State::Unselected => return Err(StatusWord::CONDITIONS),
             State::Selected(_) => return Err(StatusWord::NO_RECORD),
-            State::Initiated { app, .. } => app,
+            State::Initiated(tap) => &tap.app,
         };
         if command.p2 & 0b111 != 0b100 {
             return Err(StatusWord::WRONG_P1_P2);
@@ -167,31 +181,71 @@ impl CardApplication {
     }
 
     /// GET DATA (EMV Book 3, 6.5.7). The counters that readers like to ask for (9F36, 9F17, 9F13)
-    /// belong to credentials, not to the card, so there is no object to show.
+    /// belong to credentials, not to the card: only the profile's objects are shown.
     fn read_data_object(&self, command: &Command<'_>) -> Answer {
-        if matches!(self.state, State::Unselected) {
-            return Err(StatusWord::CONDITIONS);
-        }
+        let app = self.state.app().ok_or(StatusWord::CONDITIONS)?;
         command.expect_no_data()?;
-        Err(StatusWord::NO_DATA)
+        let tag = Tag::new(u16::from_be_bytes([command.p1, command.p2]).into());
+        let object = app.data_object(tag).ok_or(StatusWord::NO_DATA)?;
+        Ok(StatusWord::OK.answer_with(object.to_vec()))
+    }
+
+    /// EXCHANGE RELAY RESISTANCE DATA, up to three times a tap. Leaves the tap as it stands.
+    fn exchange_relay_resistance(&mut self, command: &Command<'_>, hooks: &mut dyn TapHooks) -> Answer {
+        self.expect_known(|app| app.relay_resistance.is_some())?;
+        let State::Initiated(Initiated { app, exchanges, .. }) = &mut self.state else {
+            return Err(StatusWord::CONDITIONS);
+        };
+        let times = app.relay_resistance.ok_or(StatusWord::UNKNOWN_INS)?;
+        exchanges.answer(command, times, hooks)
     }
 
     /// GENERATE AC (EMV Book 3, 6.5.5).
     fn generate_ac(&mut self, command: &Command<'_>, hooks: &mut dyn TapHooks) -> Answer {
+        self.expect_known(|app| app.cdol1.is_some())?;
+        self.finish(hooks, |tap, hooks| {
+            let relay = tap.exchanges.signed();
+            let prepared = generate_ac::Prepared::read(command, &tap.app, &tap.pdol_data, relay, hooks)?;
+            let decision = hooks.decide(&prepared.request);
+            prepared.answer(decision, hooks)
+        })
+    }
+
+    /// COMPUTE CRYPTOGRAPHIC CHECKSUM: mag-stripe mode.
+    fn compute_checksum(&mut self, command: &Command<'_>, hooks: &mut dyn TapHooks) -> Answer {
+        self.expect_known(|app| app.mag_stripe.is_some())?;
+        self.finish(hooks, |tap, hooks| {
+            let prepared = magstripe::Prepared::read(command, &tap.app, &tap.pdol_data)?;
+            let decision = hooks.decide(&prepared.request);
+            prepared.answer(decision, hooks)
+        })
+    }
+
+    /// An instruction that not every application has is unknown to those without it. Where none is
+    /// selected, the order of commands decides.
+    fn expect_known(&self, is_known_to: impl Fn(&CardApp) -> bool) -> Result<(), StatusWord> {
+        match self.state.app() {
+            Some(app) if !is_known_to(app) => Err(StatusWord::UNKNOWN_INS),
+            _ => Ok(()),
+        }
+    }
+
+    /// The command that ends the tap, whether it is answered or refused.
+    fn finish(
+        &mut self,
+        hooks: &mut dyn TapHooks,
+        answer: impl FnOnce(&Initiated, &mut dyn TapHooks) -> Answer,
+    ) -> Answer {
         // The tap ends before anything is decided, so that no path can decide twice.
-        let (app, pdol_data) = match std::mem::take(&mut self.state) {
-            State::Initiated { app, pdol_data } => (app, pdol_data),
+        let tap = match std::mem::take(&mut self.state) {
+            State::Initiated(tap) => tap,
             other => {
                 self.state = other;
                 return Err(StatusWord::CONDITIONS);
             }
         };
         self.card = None;
-        let answer = Prepared::read(command, &app, &pdol_data, hooks).and_then(|prepared| {
-            let decision = hooks.decide(&prepared.request);
-            prepared.answer(decision)
-        });
-        match answer {
+        match answer(&tap, hooks) {
             Ok(data) => Ok(StatusWord::OK.answer_with(data)),
             Err(status) => {
                 hooks.protocol_error(status.value());
@@ -207,7 +261,7 @@ impl std::fmt::Debug for CardApplication {
         f.write_str(match &self.state {
             State::Unselected => "CardApplication(unselected)",
             State::Selected(_) => "CardApplication(selected)",
-            State::Initiated { .. } => "CardApplication(initiated)",
+            State::Initiated(_) => "CardApplication(initiated)",
         })
     }
 }

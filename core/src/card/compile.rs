@@ -1,24 +1,27 @@
 //! Turns a profile into a card, or says what is wrong with it.
 //!
-//! Whatever can be wrong with a profile is found here, once, when it arrives; a tap then only looks
-//! up what was prepared.
+//! Whatever can be wrong with a profile is found here and in the modules it calls, once, when it
+//! arrives; a tap then only looks up what was prepared.
 
 use std::sync::Arc;
 
-use super::apdu::StatusWord;
 use super::cryptogram::{CVN, IAD_LEN, IadParts};
+use super::data_objects::DataObjects;
+use super::dates::Month;
 use super::dol::Dol;
 use super::icc_key::IccKey;
-use super::profile::{Application, IadTemplate, IccKeyParts, Profile, Rules};
+use super::magstripe::MagStripe;
+use super::profile::{Application, IadTemplate, IccKeyParts, Profile, RelayResistance, Rules};
 use super::profile_error::ProfileError;
+use super::record_data::{self, Identity};
 use super::records::{Objects, Records};
-use super::request;
-use super::terminal::numeric;
-use super::tlv::{self, Tag, Tlv};
-use super::{Card, PPSE, sdad, tags};
+use super::tlv::Tag;
+use super::usage::{self, UsageControl};
+use super::{Card, PPSE, PSE, chain, fci, lists, magstripe, relay, request, sdad, tags};
+use crate::payment::TransactionInformation;
 
 /// All answers fit a short response without GET RESPONSE.
-const MAX_ANSWER: usize = 254;
+pub(super) const MAX_ANSWER: usize = 254;
 
 /// One application, ready for a tap.
 pub(super) struct CardApp {
@@ -28,8 +31,14 @@ pub(super) struct CardApp {
     /// Answer to GET PROCESSING OPTIONS, with its status word.
     pub(super) processing_options: Vec<u8>,
     pub(super) pdol: Dol,
-    pub(super) cdol1: Dol,
+    /// None where the AIP does not offer EMV mode.
+    pub(super) cdol1: Option<Dol>,
+    pub(super) mag_stripe: Option<MagStripe>,
+    pub(super) relay_resistance: Option<RelayResistance>,
     pub(super) records: Records,
+    data_objects: DataObjects,
+    identity: Identity,
+    usage: UsageControl,
     pub(super) aip: [u8; 2],
     pub(super) iad: IadParts,
     pub(super) icc_key: Option<IccKey>,
@@ -37,7 +46,26 @@ pub(super) struct CardApp {
 }
 
 impl Card {
-    /// Checks a profile as a whole and prepares every answer that does not depend on the terminal.
+    /// Takes a profile that arrives: everything that [`Card::compile`] checks, that the card has not
+    /// expired at `now_ms` (the service's clock, milliseconds since 1970), and the chain of certificates
+    /// from `ca_key` to the card's key (EMV Book 2, 5.3 and 6.4). Takes some milliseconds an application.
+    ///
+    /// # Errors
+    /// [`ProfileError`] with the first tag or field that breaks a rule.
+    pub fn admit(profile: &Profile, now_ms: i64) -> Result<Self, ProfileError> {
+        let card = Self::compile(profile)?;
+        for (application, compiled) in profile.applications.iter().zip(&card.applications) {
+            if compiled.identity.expiry.month() < Month::at(now_ms) {
+                return Err(ProfileError::tag(tags::EXPIRY, "is past"));
+            }
+            chain::follow(application, &compiled.identity)?;
+        }
+        Ok(card)
+    }
+
+    /// Checks the structure of a profile and prepares every answer that does not depend on the terminal.
+    /// For a profile that was admitted before, such as a stored one: it verifies no certificate, so that
+    /// a cold start stays fast.
     ///
     /// # Errors
     /// [`ProfileError`] with the first tag or field that breaks a rule.
@@ -49,48 +77,91 @@ impl Card {
             return Err(ProfileError::new("last_four", "is not four digits"));
         }
         in_range("applications", profile.applications.len(), 1, 8)?;
-        check_rules(&profile.rules)?;
+        usage::check(&profile.rules)?;
         check_order(&profile.applications)?;
         let rules = Arc::new(profile.rules.clone());
         let applications = profile
             .applications
             .iter()
             .map(|application| CardApp::compile(application, &rules).map(Arc::new))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { ppse: ppse(&profile.applications)?, applications, rules, last_four: profile.last_four.clone() })
+            .collect::<Result<Vec<_>, _>>()?;
+        check_identity(&applications, &profile.last_four)?;
+        Ok(Self { ppse: fci::ppse(&profile.applications)?, applications, rules, last_four: profile.last_four.clone() })
     }
 }
 
 impl CardApp {
     fn compile(application: &Application, rules: &Arc<Rules>) -> Result<Self, ProfileError> {
         let aip = check_aip(application)?;
-        let pdol = Dol::parse(&application.pdol).map_err(|error| ProfileError::tag(tags::PDOL, error))?;
+        let pdol = lists::read(tags::PDOL, &application.pdol)?;
         request::check_pdol(&pdol)?;
         let objects = Objects::read(&application.records)?;
         let records = Records::compile(&application.afl, &application.records)?;
-        let cdol1 = Dol::parse(objects.require(tags::CDOL1)?).map_err(|error| ProfileError::tag(tags::CDOL1, error))?;
-        request::check_cdol1(&cdol1)?;
-        check_objects(&objects, rules)?;
+        let cdol1 = match offers_emv_mode(&aip) {
+            true => Some(check_cdol1(&objects)?),
+            false if magstripe::is_in(&objects) => None,
+            false => {
+                let reason = "does not offer EMV mode, and the records hold no mag-stripe data";
+                return Err(ProfileError::tag(tags::AIP, reason));
+            }
+        };
+        let identity = record_data::check(&objects, application, rules)?;
+        let mag_stripe = MagStripe::compile(&objects, &pdol)?;
+        relay::check(application.relay_resistance.as_ref())?;
         let icc_key = match &application.icc_key {
-            Some(parts) => Some(check_icc_key(parts, &objects)?),
+            Some(parts) => Some(check_icc_key(parts, &objects, application)?),
             None => None,
         };
         Ok(Self {
             aid: application.aid.clone(),
-            fci: fci(application)?,
-            processing_options: processing_options(application)?,
+            fci: fci::fci(application)?,
+            processing_options: fci::processing_options(application)?,
             pdol,
             cdol1,
+            mag_stripe,
+            relay_resistance: application.relay_resistance,
             records,
+            data_objects: DataObjects::compile(&application.data_objects, &objects)?,
+            identity,
+            usage: UsageControl::read(objects.find(tags::USAGE_CONTROL)),
             aip,
             iad: check_iad(&application.iad)?,
             icc_key,
             rules: Arc::clone(rules),
         })
     }
+
+    /// The object that GET DATA finds under `tag`: tag, length and value, without a status word.
+    pub(super) fn data_object(&self, tag: Tag) -> Option<&[u8]> {
+        self.data_objects.find(tag)
+    }
+
+    /// The card's usage control and rules allow the transaction.
+    pub(super) fn allows(&self, transaction: &TransactionInformation) -> bool {
+        self.usage.allows(transaction, &self.rules)
+    }
 }
 
-fn in_range(field: &str, length: usize, low: usize, high: usize) -> Result<(), ProfileError> {
+/// All applications spend the credentials of one token, whose keys belong to its number and sequence
+/// number (EMV Book 2, A1.4).
+fn check_identity(applications: &[Arc<CardApp>], last_four: &str) -> Result<(), ProfileError> {
+    let Some(first) = applications.first() else { return Ok(()) };
+    for application in applications {
+        if application.identity.number != first.identity.number {
+            return Err(ProfileError::tag(tags::PAN, "is not the same in all applications"));
+        }
+        if application.identity.sequence != first.identity.sequence {
+            return Err(ProfileError::tag(tags::PAN_SEQUENCE, "is not the same in all applications"));
+        }
+    }
+    if first.identity.number.ends_with(last_four) {
+        Ok(())
+    } else {
+        Err(ProfileError::new("last_four", "is not the end of the number (5A)"))
+    }
+}
+
+pub(super) fn in_range(field: &str, length: usize, low: usize, high: usize) -> Result<(), ProfileError> {
     if (low..=high).contains(&length) {
         Ok(())
     } else {
@@ -98,25 +169,12 @@ fn in_range(field: &str, length: usize, low: usize, high: usize) -> Result<(), P
     }
 }
 
-fn check_rules(rules: &Rules) -> Result<(), ProfileError> {
-    // Numeric codes have three digits; a larger one is BCD read as binary.
-    if rules.issuer_country > 999 {
-        return Err(ProfileError::new("issuer_country", format!("is {}, limit 999", rules.issuer_country)));
-    }
-    for (index, limit) in rules.cvm_limits.iter().enumerate() {
-        if limit.currency > 999 {
-            return Err(ProfileError::new("cvm_limits", format!("has currency {}, limit 999", limit.currency)));
-        }
-        if rules.cvm_limits.iter().take(index).any(|earlier| earlier.currency == limit.currency) {
-            return Err(ProfileError::new("cvm_limits", format!("has currency {} twice", limit.currency)));
-        }
-    }
-    Ok(())
-}
-
 fn check_order(applications: &[Application]) -> Result<(), ProfileError> {
     for (index, application) in applications.iter().enumerate() {
         in_range("4F", application.aid.len(), 5, 16)?;
+        if [PPSE, PSE].contains(&&application.aid[..]) {
+            return Err(ProfileError::tag(tags::AID, "is the name of a directory"));
+        }
         if applications.iter().take(index).any(|earlier| earlier.aid == application.aid) {
             return Err(ProfileError::tag(tags::AID, "is there twice"));
         }
@@ -136,26 +194,44 @@ fn check_aip(application: &Application) -> Result<[u8; 2], ProfileError> {
     let &[first, second] = &application.aip[..] else {
         return fault("is not 2 bytes");
     };
+    let (emv_mode, relay) = (offers_emv_mode(&application.aip), second & 0x01 != 0);
     let cda = first & 0x01 != 0;
     if first & 0x80 != 0 || second & !0x81 != 0 {
         return fault("has reserved bits set");
     }
+    if first & 0x40 != 0 {
+        return fault("offers SDA, which this library does not do");
+    }
     if first & 0x20 != 0 {
         return fault("offers DDA, which this library does not do");
-    }
-    if second & 0x80 == 0 {
-        return fault("does not offer EMV mode, and this library has no other");
-    }
-    if second & 0x01 != 0 {
-        return fault("offers relay resistance, which this library does not do");
     }
     if cda != application.icc_key.is_some() {
         return fault("offers CDA without an icc_key, or has an icc_key and does not offer CDA");
     }
-    if first & 0x02 != 0 && !cda {
+    if cda && !emv_mode {
+        return fault("offers CDA without EMV mode");
+    }
+    if relay != application.relay_resistance.is_some() {
+        return fault("offers relay resistance without relay_resistance, or has it and does not offer it");
+    }
+    if relay && !cda {
+        return fault("offers relay resistance without CDA, which signs it");
+    }
+    if first & 0x02 != 0 && emv_mode && !cda {
         return fault("offers on-device verification without CDA, which makes terminals decline");
     }
     Ok([first, second])
+}
+
+/// AIP byte 2: EMV mode; without it a terminal uses mag-stripe mode.
+pub(super) fn offers_emv_mode(aip: &[u8]) -> bool {
+    aip.get(1).is_some_and(|modes| modes & 0x80 != 0)
+}
+
+fn check_cdol1(objects: &Objects<'_>) -> Result<Dol, ProfileError> {
+    let cdol1 = lists::read(tags::CDOL1, objects.require(tags::CDOL1)?)?;
+    request::check_cdol1(&cdol1)?;
+    Ok(cdol1)
 }
 
 fn check_iad(template: &IadTemplate) -> Result<IadParts, ProfileError> {
@@ -169,26 +245,13 @@ fn check_iad(template: &IadTemplate) -> Result<IadParts, ProfileError> {
     Ok(IadParts { key_index: template.key_index, counters })
 }
 
-/// What every terminal wants to find (EMV Book 3, 7.2), and what must agree with the rules.
-fn check_objects(objects: &Objects<'_>, rules: &Rules) -> Result<(), ProfileError> {
-    for tag in [tags::TRACK_2, tags::PAN, tags::EXPIRY] {
-        objects.require(tag)?;
-    }
-    if let Some(country) = objects.find(tags::ISSUER_COUNTRY)
-        && numeric(country) != Some(u64::from(rules.issuer_country))
-    {
-        return Err(ProfileError::tag(tags::ISSUER_COUNTRY, "is not the issuer_country of the rules"));
-    }
-    match objects.find(tags::STATIC_TAG_LIST) {
-        // EMV Book 3, 10.3: no tag but 82 may be listed.
-        None | Some([0x82]) => Ok(()),
-        Some(_) => Err(ProfileError::tag(tags::STATIC_TAG_LIST, "is not 82")),
-    }
-}
-
-/// EMV Book 2, 6.1 and 6.4. Without the CA's key the chain itself cannot be followed, but a key that
-/// is not the certified one would show in its length, its exponent or the bytes left over.
-fn check_icc_key(parts: &IccKeyParts, objects: &Objects<'_>) -> Result<IccKey, ProfileError> {
+/// EMV Book 2, 6.1 and 6.4, as far as it goes without opening a certificate: a key that is not the
+/// certified one shows in its length, its exponent or the bytes left over.
+fn check_icc_key(
+    parts: &IccKeyParts,
+    objects: &Objects<'_>,
+    application: &Application,
+) -> Result<IccKey, ProfileError> {
     for tag in [tags::CA_INDEX, tags::ISSUER_CERTIFICATE, tags::ISSUER_EXPONENT] {
         objects.require(tag)?;
     }
@@ -197,7 +260,8 @@ fn check_icc_key(parts: &IccKeyParts, objects: &Objects<'_>) -> Result<IccKey, P
         return Err(ProfileError::tag(tags::ICC_EXPONENT, "is not the exponent of icc_key"));
     }
     let length = parts.modulus.len();
-    in_range("icc_key", length, sdad::MIN_MODULUS, largest_modulus())?;
+    let smallest = sdad::min_modulus(application.relay_resistance.is_some());
+    in_range("icc_key", length, smallest, largest_modulus())?;
     if length > certificate.len() {
         let reason = format!("is {} bytes, shorter than the icc_key of {length}", certificate.len());
         return Err(ProfileError::tag(tags::ICC_CERTIFICATE, reason));
@@ -214,69 +278,7 @@ fn check_icc_key(parts: &IccKeyParts, objects: &Objects<'_>) -> Result<IccKey, P
     IccKey::parse(parts).map_err(|error| ProfileError::new("icc_key", error))
 }
 
-/// 77 81 L { 9F27 01, 9F36 02, 9F4B 81 L .., 9F10 } must not exceed [`MAX_ANSWER`].
+/// 77 81 L { 9F27 01, 9F36 02, 9F4B 81 L .., 9F10, DF4B 03 } must not exceed [`MAX_ANSWER`].
 const fn largest_modulus() -> usize {
-    MAX_ANSWER - 3 - 4 - 5 - 4 - (3 + IAD_LEN)
-}
-
-/// EMV Book 1, table 45.
-fn fci(application: &Application) -> Result<Vec<u8>, ProfileError> {
-    let label = application.label.as_bytes();
-    in_range("50", label.len(), 1, 16)?;
-    if !label.iter().all(|byte| (b' '..=b'~').contains(byte)) {
-        return Err(ProfileError::tag(tags::LABEL, "has unprintable characters"));
-    }
-    let mut proprietary = tlv::object(tags::LABEL, label);
-    tlv::write(&mut proprietary, tags::PRIORITY, &[application.priority]);
-    if let Some(languages) = &application.languages {
-        let pairs = languages.len() / 2;
-        if languages.len() % 2 != 0
-            || !(1..=4).contains(&pairs)
-            || !languages.bytes().all(|byte| byte.is_ascii_lowercase())
-        {
-            return Err(ProfileError::tag(tags::LANGUAGES, "is not one to four two-letter languages"));
-        }
-        tlv::write(&mut proprietary, tags::LANGUAGES, languages.as_bytes());
-    }
-    if !application.pdol.is_empty() {
-        tlv::write(&mut proprietary, tags::PDOL, &application.pdol);
-    }
-    if !application.issuer_discretionary.is_empty() {
-        Tlv::for_each_primitive(&application.issuer_discretionary, &mut |_| ())
-            .map_err(|error| ProfileError::tag(tags::FCI_DISCRETIONARY, error))?;
-        tlv::write(&mut proprietary, tags::FCI_DISCRETIONARY, &application.issuer_discretionary);
-    }
-    fci_answer(&application.aid, &proprietary)
-}
-
-/// EMV Book 1, table 47: the directory entry of each application, without its label, since a
-/// terminal reads that after SELECT and every byte is air time.
-fn ppse(applications: &[Application]) -> Result<Vec<u8>, ProfileError> {
-    let mut entries = Vec::new();
-    for application in applications {
-        let mut entry = tlv::object(tags::AID, &application.aid);
-        tlv::write(&mut entry, tags::PRIORITY, &[application.priority]);
-        tlv::write(&mut entries, tags::APPLICATION_TEMPLATE, &entry);
-    }
-    fci_answer(PPSE, &tlv::object(tags::FCI_DISCRETIONARY, &entries))
-}
-
-fn fci_answer(name: &[u8], proprietary: &[u8]) -> Result<Vec<u8>, ProfileError> {
-    let mut fci = tlv::object(tags::DF_NAME, name);
-    tlv::write(&mut fci, tags::FCI_PROPRIETARY, proprietary);
-    answer(tags::FCI, &fci)
-}
-
-fn processing_options(application: &Application) -> Result<Vec<u8>, ProfileError> {
-    let mut options = tlv::object(tags::AIP, &application.aip);
-    tlv::write(&mut options, tags::AFL, &application.afl);
-    answer(tags::RESPONSE, &options).map_err(|error| ProfileError::tag(tags::AFL, error.reason()))
-}
-
-fn answer(template: Tag, content: &[u8]) -> Result<Vec<u8>, ProfileError> {
-    let data = tlv::object(template, content);
-    match data.len() {
-        0..=MAX_ANSWER => Ok(StatusWord::OK.answer_with(data)),
-        length => Err(ProfileError::tag(template, format!("is {length} bytes, limit {MAX_ANSWER}"))),
-    }
+    MAX_ANSWER - 3 - 4 - 5 - 4 - (3 + IAD_LEN) - 6
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::Card;
+use super::apdu::StatusWord;
 use crate::payment::TransactionInformation;
 use crate::secret::Secret;
 
@@ -38,7 +41,8 @@ pub struct CryptogramRequest {
     pub unpredictable_number: [u8; 4],
 }
 
-/// A credential that has been burnt: durable on disk, free to leave as a cryptogram.
+/// A credential whose burn is under way: what is computed with it may leave once
+/// [`TapHooks::is_burnt`] has said so, and not before.
 #[derive(Debug)]
 pub struct BurntCredential {
     /// Its application transaction counter.
@@ -52,20 +56,22 @@ pub struct BurntCredential {
 /// The answer to a [`CryptogramRequest`].
 #[derive(Debug)]
 pub enum CryptogramDecision {
-    /// ARQC. The burn is durable before this value exists.
+    /// ARQC, or a checksum. The burn is under way; the answer is made meanwhile, and leaves only after
+    /// [`TapHooks::is_burnt`].
     Approve {
         /// The credential.
         credential: BurntCredential,
-        /// CDCVM was done for this tap.
+        /// CDCVM was done for this tap: add `DF4B 001000`.
         cdcvm_done: bool,
-        /// Carried in the last 8 bytes of tag 9F10.
+        /// Carried in the last 8 bytes of tag 9F10; a checksum has no place for it.
         reference: [u8; 8],
     },
-    /// AAC under a random key.
+    /// AAC under a random key; in mag-stripe mode an answer without a checksum.
     Decline {
         /// Shown in tag 9F36; no credential stands behind it.
         atc: u16,
-        /// Add `DF4B 000100`: "see phone".
+        /// Add `DF4B 000100`: "see phone". In mag-stripe mode every refusal carries DF4B, `000000` if
+        /// this is not set.
         see_phone: bool,
     },
 }
@@ -82,11 +88,32 @@ pub trait TapHooks {
     /// A well-formed request for a cryptogram. Called at most once a tap.
     fn decide(&mut self, request: &CryptogramRequest) -> CryptogramDecision;
 
-    /// A command broke the protocol in a way that ends the tap (a repeated GENERATE AC is 6985 and
-    /// does not: its tap ended with the first). Also called with 6F00 after `decide` approved, if the
-    /// signature failed its check: the credential is spent and nothing left the card.
+    /// Blocks until the burn that [`decide`](Self::decide) began is durable. Called exactly once after
+    /// an approval, when the answer is made. False if it failed: the answer must be destroyed, and an
+    /// AAC leave instead.
+    fn is_burnt(&mut self) -> bool;
+
+    /// A GENERATE AC or COMPUTE CRYPTOGRAPHIC CHECKSUM broke the protocol, which ends the tap (a
+    /// repeated one is 6985 and does not: its tap ended with the first). Also called with 6F00 after
+    /// `decide` approved, if the signature failed its check or the key for the checksum is missing: the
+    /// credential is spent and nothing left the card.
     fn protocol_error(&mut self, status_word: u16);
 
-    /// Fills `bytes` with unpredictable bytes (dynamic number, random AAC key).
+    /// Fills `bytes` with unpredictable bytes (dynamic number, random AAC key, relay
+    /// entropy).
     fn fill_random(&mut self, bytes: &mut [u8]);
+}
+
+/// The answer of an approval, once its burn is durable. If it does not become so, the answer is wiped
+/// and `decline` leaves instead.
+pub(super) fn once_burnt(
+    hooks: &mut dyn TapHooks,
+    approval: Result<Vec<u8>, StatusWord>,
+    decline: impl FnOnce() -> Vec<u8>,
+) -> Result<Vec<u8>, StatusWord> {
+    let mut approval = approval.map(Zeroizing::new);
+    if !hooks.is_burnt() {
+        return Ok(decline());
+    }
+    approval.as_mut().map(|answer| std::mem::take(&mut **answer)).map_err(|status| *status)
 }

@@ -20,7 +20,7 @@ use super::profile::IccKeyParts;
 ///   signature.
 /// * Faults: the result is raised to the public exponent and compared with the input before it
 ///   leaves. A faulty half of a CRT signature would give the factors away (Boneh, DeMillo, Lipton).
-pub(super) struct IccKey {
+pub struct IccKey {
     key: RsaPrivateKey,
     len: usize,
     blinding: Mutex<Option<Blinding>>,
@@ -39,7 +39,10 @@ struct Blinding {
 
 impl IccKey {
     /// Reads and tries a key.
-    pub(super) fn parse(parts: &IccKeyParts) -> Result<Self, IccKeyError> {
+    ///
+    /// # Errors
+    /// [`IccKeyError`].
+    pub fn parse(parts: &IccKeyParts) -> Result<Self, IccKeyError> {
         let trial = Self::read(parts)?;
         // Catches a composite "prime", which all checks of `read` let pass.
         trial.apply(&mut vec![0x6A; trial.len], &Zeroizing::new([0x6A; 32])).map_err(|_| IccKeyError::Primes)?;
@@ -69,14 +72,18 @@ impl IccKey {
     }
 
     /// Length of the modulus in bytes.
-    pub(super) fn len(&self) -> usize {
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "a key is never empty")]
+    pub fn len(&self) -> usize {
         self.len
     }
 
     /// Replaces `block` by `block ^ d mod n`. `seed` must be fresh; the blinding may come from it.
     ///
-    /// On an error `block` is unchanged and must not be sent.
-    pub(super) fn apply(&self, block: &mut [u8], seed: &Zeroizing<[u8; 32]>) -> Result<(), SignatureError> {
+    /// # Errors
+    /// [`SignatureError`] if `block` is not as long as the modulus or not below it, or if the result
+    /// does not verify. `block` is unchanged then and must not be sent.
+    pub fn apply(&self, block: &mut [u8], seed: &Zeroizing<[u8; 32]>) -> Result<(), SignatureError> {
         if block.len() != self.len {
             return Err(SignatureError);
         }
@@ -154,11 +161,11 @@ fn prime(bytes: &[u8], bits: u32) -> Result<BoxedUint, IccKeyError> {
 /// The private operation failed or its result did not verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the signature could not be made")]
-pub(super) struct SignatureError;
+pub struct SignatureError;
 
 /// Why parts are not a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum IccKeyError {
+pub enum IccKeyError {
     /// Empty or with leading zeros.
     #[error("the modulus has leading zeros")]
     Modulus,

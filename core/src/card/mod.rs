@@ -1,6 +1,6 @@
 //! The card application: APDU in, APDU out.
 //!
-//! Owns TLV, DOL, cryptogram, CDA and the order of commands. Touches no other room; what it needs of
+//! Owns TLV, DOL, cryptogram, CDA, mag-stripe mode, relay resistance and the order of commands. Touches no other room; what it needs of
 //! a tap it asks through [`hooks::TapHooks`].
 //!
 //! A [`profile::Profile`] arrives from the service and is compiled once into a [`Card`]; the compiled
@@ -8,15 +8,24 @@
 
 pub mod apdu;
 mod application;
+mod chain;
 mod compile;
 mod cryptogram;
+mod data_objects;
+mod dates;
 pub mod dol;
+mod fci;
 mod generate_ac;
 pub mod hooks;
 mod icc_key;
+mod lists;
+mod magstripe;
+mod number;
 pub mod profile;
 mod profile_error;
+mod record_data;
 mod records;
+mod relay;
 mod request;
 mod sdad;
 mod tags;
@@ -26,10 +35,12 @@ pub(crate) mod test_card;
 #[cfg(test)]
 mod tests;
 pub mod tlv;
+mod usage;
 
 use std::sync::Arc;
 
 pub use application::CardApplication;
+pub use icc_key::{IccKey, IccKeyError, SignatureError};
 pub use profile_error::ProfileError;
 
 use compile::CardApp;
@@ -42,7 +53,8 @@ const PPSE: &[u8] = b"2PAY.SYS.DDF01";
 const PSE: &[u8] = b"1PAY.SYS.DDF01";
 
 /// A personalised card, checked and ready: every answer that does not depend on the terminal is
-/// prepared, and the RSA key is parsed. Made by [`Card::compile`].
+/// prepared, and the RSA key is parsed. Made by [`Card::admit`] when a profile arrives, and by
+/// [`Card::compile`] when a stored one is loaded.
 pub struct Card {
     /// Answer to SELECT of the PPSE, with its status word.
     ppse: Vec<u8>,

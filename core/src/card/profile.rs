@@ -1,8 +1,8 @@
 //! The card that the service personalised, as data.
 //!
 //! Every byte a terminal can read comes from here. The profile is checked as a whole when it
-//! arrives ([`Card::compile`](super::Card::compile)), so that the card application never meets a
-//! malformed one.
+//! arrives ([`Card::admit`](super::Card::admit)), so that the card application never meets a
+//! malformed one. `docs/profile.md` has each field with its rules and errors.
 
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,8 @@ pub struct PreferredName {
 /// The RSA key of a certification authority; big-endian numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaPublicKey {
+    /// Tag 8F: under which terminals find the key, with the first five bytes of the AID.
+    pub index: u8,
     /// n
     #[serde(with = "hex_bytes")]
     pub modulus: Vec<u8>,

@@ -10,6 +10,29 @@ use super::tlv::{Tag, Tlv};
 
 /// A record with its tag and length; the answer to a short command holds no more.
 const MAX_RECORD: usize = 254;
+/// A tap reads 3 to 6 records; a locator that names hundreds would keep every terminal busy.
+const MAX_RECORDS: usize = 32;
+
+/// Tags that a terminal gets from another answer, or that the card makes anew at each tap. In a record
+/// they would be there twice.
+const ELSEWHERE: [Tag; 16] = [
+    tags::LABEL,
+    tags::LANGUAGES,
+    tags::AIP,
+    tags::DF_NAME,
+    tags::PRIORITY,
+    tags::AFL,
+    tags::IAD,
+    tags::CODE_TABLE,
+    tags::PREFERRED_NAME,
+    tags::AC,
+    tags::CID,
+    tags::ATC,
+    tags::PDOL,
+    tags::SDAD,
+    tags::DYNAMIC_NUMBER,
+    tags::POS_INTERACTION,
+];
 
 /// Where a record lies: file and number.
 type Place = (u8, u8);
@@ -23,11 +46,11 @@ pub(super) struct Records {
 impl Records {
     /// Checks the file locator, and that the records are exactly those that it names.
     pub(super) fn compile(afl: &[u8], records: &[Record]) -> Result<Self, ProfileError> {
-        let places = places(afl)?;
+        let named = named(afl)?;
         let mut answers = BTreeMap::new();
         for record in records {
             let place = (record.sfi, record.number);
-            if !places.contains(&place) {
+            if !named.iter().any(|named| named.place == place) {
                 return Err(record_error(place, "the file locator (94) does not name it"));
             }
             let answer = StatusWord::OK.answer_with(record.bytes.clone());
@@ -35,8 +58,8 @@ impl Records {
                 return Err(record_error(place, "is there twice"));
             }
         }
-        match places.iter().find(|place| !answers.contains_key(place)) {
-            Some(place) => Err(record_error(*place, "is missing, but the file locator (94) names it")),
+        match named.iter().find(|named| !answers.contains_key(&named.place)) {
+            Some(named) => Err(record_error(named.place, "is missing, but the file locator (94) names it")),
             None => Ok(Self { answers }),
         }
     }
@@ -64,13 +87,19 @@ impl<'a> Objects<'a> {
             if template.tag != tags::RECORD {
                 return Err(record_error(place, format!("is a template {}, not 70", template.tag)));
             }
-            let mut repeated = None;
+            let (mut repeated, mut misplaced) = (None, None);
             Tlv::for_each_primitive(template.value, &mut |object| {
                 if objects.insert(object.tag, object.value).is_some() {
                     repeated = Some(object.tag);
                 }
+                if ELSEWHERE.contains(&object.tag) {
+                    misplaced = Some(object.tag);
+                }
             })
             .map_err(|error| record_error(place, error))?;
+            if let Some(tag) = misplaced {
+                return Err(ProfileError::tag(tag, "is in a record, and belongs to another answer"));
+            }
             if let Some(tag) = repeated {
                 return Err(ProfileError::tag(tag, "is in the records twice"));
             }
@@ -91,14 +120,34 @@ fn record_error((sfi, number): Place, reason: impl std::fmt::Display) -> Profile
     ProfileError::new(format!("record {number} of file {sfi}"), reason)
 }
 
+/// What certificates sign of the records (EMV Book 3, 10.3): of each signed record, in the order of the
+/// locator, the content of its template; the template as well in files above 10. Locator and records
+/// belong together, which [`Records::compile`] checks.
+pub(super) fn signed_content(afl: &[u8], records: &[Record]) -> Result<Vec<u8>, ProfileError> {
+    let mut signed = Vec::new();
+    for Named { place, .. } in named(afl)?.iter().filter(|named| named.signed) {
+        let Some(record) = records.iter().find(|record| (record.sfi, record.number) == *place) else { continue };
+        let template = Tlv::read_only(&record.bytes).map_err(|error| record_error(*place, error))?;
+        signed.extend_from_slice(if record.sfi <= 10 { template.value } else { &record.bytes });
+    }
+    Ok(signed)
+}
+
+/// A record that a file locator names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Named {
+    place: Place,
+    signed: bool,
+}
+
 /// The records that a file locator names, in its order (EMV Book 3, 10.2).
-fn places(afl: &[u8]) -> Result<Vec<Place>, ProfileError> {
+fn named(afl: &[u8]) -> Result<Vec<Named>, ProfileError> {
     let fault = |reason: &str| ProfileError::tag(tags::AFL, reason);
     let (entries, rest) = afl.as_chunks::<4>();
     if entries.is_empty() || !rest.is_empty() {
         return Err(fault("is empty or not a multiple of 4 bytes"));
     }
-    let mut places = Vec::new();
+    let mut all: Vec<Named> = Vec::new();
     for &[file, first, last, signed] in entries {
         let sfi = file >> 3;
         if file & 0b111 != 0 || !(1..=30).contains(&sfi) {
@@ -110,14 +159,17 @@ fn places(afl: &[u8]) -> Result<Vec<Place>, ProfileError> {
         if u16::from(signed) > u16::from(last - first) + 1 {
             return Err(fault("has more signed records than records"));
         }
+        if all.len() + usize::from(last - first) >= MAX_RECORDS {
+            return Err(ProfileError::tag(tags::AFL, format!("names more than {MAX_RECORDS} records")));
+        }
         for number in first..=last {
-            if places.contains(&(sfi, number)) {
+            if all.iter().any(|earlier| earlier.place == (sfi, number)) {
                 return Err(fault("names a record twice"));
             }
-            places.push((sfi, number));
+            all.push(Named { place: (sfi, number), signed: number - first < signed });
         }
     }
-    Ok(places)
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -129,13 +181,14 @@ mod tests {
     }
 
     fn afl_error(afl: &str) -> String {
-        places(&hex::decode(afl).unwrap()).unwrap_err().to_string()
+        named(&hex::decode(afl).unwrap()).unwrap_err().to_string()
     }
 
     #[test]
     fn a_file_locator_names_its_records_in_order() {
-        let afl = hex::decode("0801010010010301").unwrap();
-        assert_eq!(places(&afl).unwrap(), [(1, 1), (2, 1), (2, 2), (2, 3)]);
+        let afl = hex::decode("0801010010010302").unwrap();
+        let all: Vec<_> = named(&afl).unwrap().into_iter().map(|named| (named.place, named.signed)).collect();
+        assert_eq!(all, [((1, 1), false), ((2, 1), true), ((2, 2), true), ((2, 3), false)]);
     }
 
     #[test]
@@ -150,10 +203,13 @@ mod tests {
             ("08020100", "94: has a record range that is empty or starts at 0"),
             ("08010203", "94: has more signed records than records"),
             ("0801010008010200", "94: names a record twice"),
+            ("08012100", "94: names more than 32 records"),
+            ("0801200010010100", "94: names more than 32 records"),
+            ("0801FF000801FF00", "94: names more than 32 records"),
         ] {
             assert_eq!(afl_error(afl), reason, "{afl}");
         }
-        assert_eq!(places(&[0x08, 1, 0xFF, 0xFF]).unwrap().len(), 255);
+        assert_eq!(named(&[0x08, 0xE0, 0xFF, 0x20]).unwrap().len(), 32);
     }
 
     #[test]
@@ -169,6 +225,15 @@ mod tests {
     }
 
     #[test]
+    fn the_signed_content_is_what_terminals_hash() {
+        let records = [record(12, 1, "70035A0101"), record(2, 2, "70035A0103"), record(2, 1, "70035A0102")];
+        let signed = |afl: [u8; 8]| hex::encode_upper(signed_content(&afl, &records).unwrap());
+        assert_eq!(signed([0x10, 1, 2, 1, 0x60, 1, 1, 0]), "5A0102");
+        assert_eq!(signed([0x10, 1, 2, 2, 0x60, 1, 1, 1]), "5A01025A010370035A0101");
+        assert_eq!(signed([0x60, 1, 1, 1, 0x10, 1, 2, 1]), "70035A01015A0102");
+    }
+
+    #[test]
     fn malformed_records_and_repeated_objects_are_refused() {
         let error = |records: &[Record]| Objects::read(records).err().unwrap().to_string();
         assert_eq!(error(&[record(2, 1, "7081025A00")]), "record 1 of file 2: a length is not in its shortest form");
@@ -177,6 +242,10 @@ mod tests {
         assert_eq!(error(&[record(2, 1, "700000")]), "record 1 of file 2: bytes follow the object");
         let twice = [record(2, 1, "70035A0101"), record(2, 2, "70035A0102")];
         assert_eq!(error(&twice), "5A: is in the records twice");
+        assert_eq!(
+            error(&[record(2, 1, "7004 8202 1B80".replace(' ', "").as_str())]),
+            "82: is in a record, and belongs to another answer"
+        );
         let long = Record { sfi: 2, number: 1, bytes: vec![0x70; 255] };
         assert_eq!(error(&[long]), "record 1 of file 2: is 255 bytes, limit 254");
     }

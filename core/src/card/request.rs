@@ -1,4 +1,4 @@
-//! Reads what the terminal says of a transaction: CDOL1 data, and 9F1D of the PDOL data.
+//! Reads what the terminal says of a transaction: the data of CDOL1 or UDOL, and of the PDOL.
 
 use iso_currency::Currency;
 
@@ -10,7 +10,7 @@ use super::profile_error::ProfileError;
 use super::tags;
 use super::terminal::{RiskManagement, contradicts_itself, information, kind, numeric, printable, range};
 use super::tlv::Tag;
-use crate::payment::TransactionInformation;
+use crate::payment::{TransactionInformation, TransactionRange};
 
 /// The terminal's part of the cryptogram's input, in order, with the lengths of EMV Book 3, annex A.
 const CRYPTOGRAM_INPUT: [(Tag, u8); 8] = [
@@ -32,6 +32,15 @@ const ALSO_READ: [(Tag, u8); 4] = [
     (tags::TERMINAL_CAPABILITIES, 3),
 ];
 
+/// What is read in mag-stripe mode only.
+const MAG_STRIPE_INPUT: [(Tag, u8); 2] = [(tags::UNPREDICTABLE_NUMBER_NUMERIC, 4), (tags::MOBILE_SUPPORT, 1)];
+
+/// 9F7E bit 2: the reader demands CDCVM, since the amount is above its limit.
+const CDCVM_DEMANDED: u8 = 0x02;
+
+/// 9C of a terminal in mag-stripe mode that does not say it.
+const PURCHASE: u8 = 0x00;
+
 /// Checks that a PDOL asks for the objects that are read under their own length.
 pub(super) fn check_pdol(pdol: &Dol) -> Result<(), ProfileError> {
     check_lengths(pdol, tags::PDOL, &[&CRYPTOGRAM_INPUT[..], &ALSO_READ].concat())
@@ -45,6 +54,22 @@ pub(super) fn check_cdol1(cdol1: &Dol) -> Result<(), ProfileError> {
     }
 }
 
+/// Checks that a UDOL asks for the unpredictable number, and that it or the PDOL asks for amount,
+/// currency and country: the card pays no transaction that it cannot show.
+pub(super) fn check_udol(udol: &Dol, pdol: &Dol) -> Result<(), ProfileError> {
+    let missing = |tag| Err(ProfileError::tag(tags::UDOL, format!("does not ask for {tag}")));
+    // A terminal draws it after the records, so the PDOL is too early.
+    if udol.length_of(tags::UNPREDICTABLE_NUMBER_NUMERIC).is_none() {
+        return missing(tags::UNPREDICTABLE_NUMBER_NUMERIC);
+    }
+    for tag in [tags::AMOUNT, tags::CURRENCY, tags::COUNTRY] {
+        if udol.length_of(tag).or(pdol.length_of(tag)).is_none() {
+            return missing(tag);
+        }
+    }
+    check_lengths(udol, tags::UDOL, &[&CRYPTOGRAM_INPUT[..], &ALSO_READ, &MAG_STRIPE_INPUT].concat())
+}
+
 fn check_lengths(dol: &Dol, name: Tag, known: &[(Tag, u8)]) -> Result<(), ProfileError> {
     for (tag, length) in known {
         if let Some(asked) = dol.length_of(*tag)
@@ -56,20 +81,23 @@ fn check_lengths(dol: &Dol, name: Tag, known: &[(Tag, u8)]) -> Result<(), Profil
     Ok(())
 }
 
-/// What the terminal sent before and with GENERATE AC.
+/// What the terminal sent before and with the command that ends the tap.
 pub(super) struct TerminalData<'a> {
     pub(super) app: &'a CardApp,
     pub(super) pdol_data: &'a [u8],
-    pub(super) cdol1_data: &'a [u8],
+    /// CDOL1, or UDOL in mag-stripe mode.
+    pub(super) list: &'a Dol,
+    /// What came for it.
+    pub(super) data: &'a [u8],
 }
 
 impl TerminalData<'_> {
-    /// The terminal's part of the cryptogram's input.
+    /// The terminal's part of the cryptogram's input; `None` unless the list is a CDOL1.
     pub(super) fn cryptogram_input(&self) -> Option<[u8; TERMINAL_INPUT_LEN]> {
         let mut input = [0; TERMINAL_INPUT_LEN];
         let mut rest = &mut input[..];
         for (tag, _) in CRYPTOGRAM_INPUT {
-            let value = self.app.cdol1.find(tag, self.cdol1_data)?;
+            let value = self.in_list(tag)?;
             let (place, after) = rest.split_at_mut_checked(value.len())?;
             place.copy_from_slice(value);
             rest = after;
@@ -77,18 +105,38 @@ impl TerminalData<'_> {
         Some(input)
     }
 
-    /// The transaction. `None` if a mandatory number is not decimal.
+    /// The transaction. `None` if a number is not decimal.
     pub(super) fn request(&self, requested: CryptogramRequested) -> Option<CryptogramRequest> {
+        let is_mag_stripe = requested == CryptogramRequested::Checksum;
+        let risk = RiskManagement::read(self.find(tags::RISK_MANAGEMENT));
+        let mobile_support = self.find(tags::MOBILE_SUPPORT).filter(|_| is_mag_stripe);
+        let reader_demands = matches!(mobile_support, Some([bits]) if bits & CDCVM_DEMANDED != 0);
+        let mut transaction = self.transaction(&risk)?;
+        if reader_demands {
+            transaction.range = TransactionRange::HighValue;
+        }
+        Some(CryptogramRequest {
+            requested,
+            allowed_by_card: self.app.allows(&transaction),
+            transaction,
+            terminal_demands_cdcvm: risk.demands_cdcvm() || reader_demands,
+            contradictory: contradicts_itself(|tag| self.in_pdol(tag), |tag| self.in_list(tag)),
+            unpredictable_number: self.unpredictable_number(is_mag_stripe)?,
+        })
+    }
+
+    fn transaction(&self, risk: &RiskManagement) -> Option<TransactionInformation> {
         let amount_minor = self.number(tags::AMOUNT)?;
         let currency = u16::try_from(self.number(tags::CURRENCY)?).ok()?;
         let merchant_category = self.number(tags::MERCHANT_CATEGORY).and_then(|code| u16::try_from(code).ok());
-        let risk = RiskManagement::read(self.anywhere(tags::RISK_MANAGEMENT));
-        let &[code] = self.cdol1(tags::TRANSACTION_TYPE)? else { return None };
-        let date = self.cdol1(tags::DATE)?;
-        numeric(date)?;
-        let transaction = TransactionInformation {
+        let code = self.find(tags::TRANSACTION_TYPE).and_then(<[u8]>::first).copied().unwrap_or(PURCHASE);
+        let date = self.find(tags::DATE);
+        if let Some(date) = date {
+            numeric(date)?;
+        }
+        Some(TransactionInformation {
             amount_minor,
-            other_amount_minor: self.number(tags::AMOUNT_OTHER)?,
+            other_amount_minor: self.find(tags::AMOUNT_OTHER).map_or(Some(0), numeric)?,
             currency,
             currency_exponent: Currency::from_numeric(currency)
                 .and_then(Currency::exponent)
@@ -96,34 +144,37 @@ impl TerminalData<'_> {
             kind: kind(code, amount_minor, merchant_category, &self.app.rules.transit_categories),
             terminal_country: u16::try_from(self.number(tags::COUNTRY)?).ok()?,
             merchant_category,
-            merchant_name: self.anywhere(tags::MERCHANT_NAME).and_then(printable),
-            range: range(&risk, &self.app.rules, currency, amount_minor),
-            date: hex::encode(date),
-            terminal: information(risk, |tag| self.anywhere(tag)),
-        };
-        Some(CryptogramRequest {
-            requested,
-            transaction,
-            terminal_demands_cdcvm: risk.demands_cdcvm(),
-            allowed_by_card: true,
-            contradictory: contradicts_itself(|tag| self.pdol(tag), |tag| self.cdol1(tag)),
-            unpredictable_number: self.cdol1(tags::UNPREDICTABLE_NUMBER)?.try_into().ok()?,
+            merchant_name: self.find(tags::MERCHANT_NAME).and_then(printable),
+            range: range(risk, &self.app.rules, currency, amount_minor),
+            date: date.map(hex::encode),
+            terminal: information(*risk, |tag| self.find(tag)),
         })
     }
 
-    fn cdol1(&self, tag: Tag) -> Option<&[u8]> {
-        self.app.cdol1.find(tag, self.cdol1_data)
+    /// In mag-stripe mode decimal, since its digits go into the track.
+    fn unpredictable_number(&self, is_mag_stripe: bool) -> Option<[u8; 4]> {
+        let tag = if is_mag_stripe { tags::UNPREDICTABLE_NUMBER_NUMERIC } else { tags::UNPREDICTABLE_NUMBER };
+        let number = self.in_list(tag)?;
+        if is_mag_stripe {
+            numeric(number)?;
+        }
+        number.try_into().ok()
     }
 
-    fn pdol(&self, tag: Tag) -> Option<&[u8]> {
+    fn in_list(&self, tag: Tag) -> Option<&[u8]> {
+        self.list.find(tag, self.data)
+    }
+
+    fn in_pdol(&self, tag: Tag) -> Option<&[u8]> {
         self.app.pdol.find(tag, self.pdol_data)
     }
 
-    fn anywhere(&self, tag: Tag) -> Option<&[u8]> {
-        self.cdol1(tag).or_else(|| self.pdol(tag))
+    /// What came last counts.
+    fn find(&self, tag: Tag) -> Option<&[u8]> {
+        self.in_list(tag).or_else(|| self.in_pdol(tag))
     }
 
     fn number(&self, tag: Tag) -> Option<u64> {
-        numeric(self.cdol1(tag)?)
+        numeric(self.find(tag)?)
     }
 }

@@ -5,9 +5,12 @@ use zeroize::Zeroizing;
 
 use super::cryptogram::Cryptogram;
 use super::icc_key::{IccKey, SignatureError};
+use super::relay;
 
-/// The shortest modulus whose block holds the dynamic data.
-pub(super) const MIN_MODULUS: usize = HEADER_LEN + DYNAMIC_DATA_LEN + TRAILER_LEN;
+/// The shortest modulus whose block holds the dynamic data: 63 bytes, 77 with relay data.
+pub(super) const fn min_modulus(relay: bool) -> usize {
+    HEADER_LEN + DYNAMIC_DATA_LEN + if relay { relay::SIGNED_LEN } else { 0 } + TRAILER_LEN
+}
 
 /// 6A, format 05, hash algorithm 01 (SHA-1), length of the dynamic data.
 const HEADER_LEN: usize = 4;
@@ -27,12 +30,14 @@ pub(super) struct SignedData<'a> {
     /// The parts of the transaction data, in order: PDOL data, CDOL1 data, the answer's objects
     /// without 9F4B.
     pub(super) transaction_data: &'a [&'a [u8]],
+    /// The tap's last exchange of relay resistance data; none if there was no exchange.
+    pub(super) relay: Option<[u8; relay::SIGNED_LEN]>,
     /// Tag 9F37 as the terminal sent it.
     pub(super) unpredictable_number: [u8; 4],
 }
 
 impl SignedData<'_> {
-    /// Signs. The key is at least [`MIN_MODULUS`] bytes, which the profile's compilation checks.
+    /// Signs. The key is at least [`min_modulus`] bytes, which the profile's compilation checks.
     pub(super) fn sign(&self, key: &IccKey, seed: &Zeroizing<[u8; 32]>) -> Result<Vec<u8>, SignatureError> {
         let mut block = self.block(key.len()).ok_or(SignatureError)?;
         key.apply(&mut block, seed)?;
@@ -46,13 +51,15 @@ impl SignedData<'_> {
         for part in self.transaction_data {
             hash.update(part);
         }
+        let relay = self.relay.as_ref().map_or(&[][..], |bytes| bytes);
         let mut block = Vec::with_capacity(len);
-        // 26 hex = 38 bytes of dynamic data; 08 = length of the number in it.
-        block.extend_from_slice(&[0x6A, 0x05, 0x01, DYNAMIC_DATA_LEN as u8, 8]);
+        // 26 hex = 38 bytes of dynamic data, 34 hex with relay data; 08 = length of the number in it.
+        block.extend_from_slice(&[0x6A, 0x05, 0x01, (DYNAMIC_DATA_LEN + relay.len()) as u8, 8]);
         block.extend_from_slice(&self.dynamic_number);
         block.push(self.cid);
         block.extend_from_slice(&self.cryptogram);
         block.extend_from_slice(&hash.finalize());
+        block.extend_from_slice(relay);
         if block.len() > filled {
             return None;
         }
@@ -74,6 +81,7 @@ mod tests {
             cid: 0x80,
             cryptogram: [0xAC; 8],
             transaction_data: parts,
+            relay: None,
             unpredictable_number: [1, 2, 3, 4],
         }
     }
@@ -90,10 +98,24 @@ mod tests {
     }
 
     #[test]
+    fn relay_data_follow_the_hash_and_lengthen_the_dynamic_data() {
+        let relay: [u8; 14] = std::array::from_fn(|at| at as u8);
+        let block = SignedData { relay: Some(relay), ..data(&[b"answer"]) }.block(128).unwrap();
+        assert_eq!(block[..5], [0x6A, 5, 1, 0x34, 8]);
+        assert_eq!(block[22..42], Sha1::digest(b"answer")[..]);
+        assert_eq!(block[42..56], relay);
+        assert_eq!(block[56..107], [0xBB; 51]);
+        assert_eq!(block[107..127], Sha1::digest([&block[1..107], &[1, 2, 3, 4]].concat())[..]);
+    }
+
+    #[test]
     fn the_smallest_key_needs_no_fill_and_a_smaller_one_has_no_block() {
-        assert_eq!(MIN_MODULUS, 63);
+        let relayed = || SignedData { relay: Some([0xEE; 14]), ..data(&[]) };
+        assert_eq!((min_modulus(false), min_modulus(true)), (63, 77));
         assert_eq!(data(&[]).block(63).unwrap().len(), 63);
         assert_eq!(data(&[]).block(62), None);
         assert_eq!(data(&[]).block(20), None);
+        assert_eq!(relayed().block(77).unwrap().len(), 77);
+        assert_eq!(relayed().block(76), None);
     }
 }

@@ -87,6 +87,8 @@ pub(super) fn printable(bytes: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::card::profile::{CvmLimit, transit_categories};
 
@@ -183,5 +185,20 @@ mod tests {
         assert_eq!(printable(b"\x1b[31m"), None);
         assert_eq!(printable(&[0xC3, 0xA9]), None);
         assert_eq!(printable(&[0; 20]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_number_is_read_from_its_digits(number in 0u64..1_000_000_000_000_000_000, width in 1usize..=9) {
+            let number = number % 100u64.pow(width as u32);
+            let digits = hex::decode(format!("{number:0places$}", places = 2 * width)).unwrap();
+            prop_assert_eq!(numeric(&digits), Some(number));
+        }
+
+        #[test]
+        fn bytes_are_a_number_if_all_their_digits_are_decimal(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
+            let decimal = hex::encode(&bytes).bytes().all(|digit| digit.is_ascii_digit());
+            prop_assert_eq!(numeric(&bytes).is_some(), decimal && bytes.len() <= 9);
+        }
     }
 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::Card;
 use super::icc_key::SeededRng;
-use super::profile::{Application, CvmLimit, IadTemplate, IccKeyParts, Profile, Record, Rules};
+use super::profile::{Application, CaPublicKey, CvmLimit, IadTemplate, IccKeyParts, Profile, Record, Rules};
 use super::tlv::{self, Tag};
 use crate::secret::SecretBytes;
 
@@ -90,12 +90,51 @@ pub(crate) fn public_operation(key: &IccKeyParts, block: &[u8]) -> Vec<u8> {
     rsa_encrypt(&public, &number(block)).unwrap().to_be_bytes().to_vec()
 }
 
+/// What the certificates of a card say, and where its signed record lies.
+pub(crate) struct CardOptions {
+    pub(crate) issuer_format: u8,
+    pub(crate) issuer_identifier: &'static str,
+    /// MMYY.
+    pub(crate) issuer_expiry: &'static str,
+    /// How long the certificate says that the issuer's modulus is.
+    pub(crate) issuer_modulus_len: u8,
+    /// Hash and key.
+    pub(crate) algorithms: &'static str,
+    pub(crate) icc_pan: &'static str,
+    /// MMYY.
+    pub(crate) icc_expiry: &'static str,
+    pub(crate) signed_aip: &'static str,
+    pub(crate) static_sfi: u8,
+}
+
+impl Default for CardOptions {
+    /// A card that every terminal accepts.
+    fn default() -> Self {
+        Self {
+            issuer_format: 0x02,
+            issuer_identifier: "541333FF",
+            issuer_expiry: "1230",
+            issuer_modulus_len: 176,
+            algorithms: "0101",
+            icc_pan: PAN,
+            icc_expiry: "1230",
+            signed_aip: AIP,
+            static_sfi: 2,
+        }
+    }
+}
+
 /// A profile of a phone with CDA and on-device verification.
 pub(crate) fn profile() -> Profile {
+    profile_with(&CardOptions::default())
+}
+
+/// The same card, with other certificates.
+pub(crate) fn profile_with(options: &CardOptions) -> Profile {
     Profile {
         version: 1,
         last_four: PAN[12..].to_owned(),
-        applications: vec![application()],
+        applications: vec![application(options)],
         rules: Rules {
             issuer_country: 826,
             cvm_limits: vec![CvmLimit { currency: 826, amount_minor: 10_000 }],
@@ -107,11 +146,17 @@ pub(crate) fn profile() -> Profile {
     }
 }
 
-fn application() -> Application {
+/// Tag 92.
+pub(crate) fn issuer_remainder() -> Vec<u8> {
+    issuer_certificate(&CardOptions::default()).1
+}
+
+fn application(options: &CardOptions) -> Application {
     let signed = static_record();
-    let (issuer_certificate, issuer_remainder) = issuer_certificate();
-    let static_data = [signed.clone(), hex(AIP)].concat();
-    let (icc_certificate, icc_remainder) = icc_certificate(&static_data);
+    let (issuer_certificate, issuer_remainder) = issuer_certificate(options);
+    let template = if options.static_sfi > 10 { object(0x70, &signed) } else { signed.clone() };
+    let static_data = [template, hex(options.signed_aip)].concat();
+    let (icc_certificate, icc_remainder) = icc_certificate(options, &static_data);
     let issuer_record = [
         object(0x8F, &[CA_INDEX]),
         object(0x9F32, &[3]),
@@ -119,7 +164,8 @@ fn application() -> Application {
         object(0x90, &issuer_certificate),
     ];
     let icc_record = [object(0x9F47, &[3]), object(0x9F48, &icc_remainder), object(0x9F46, &icc_certificate)];
-    let record = |number, content: Vec<u8>| Record { sfi: 2, number, bytes: object(0x70, &content) };
+    let record = |sfi, number, content: Vec<u8>| Record { sfi, number, bytes: object(0x70, &content) };
+    let static_entry = [options.static_sfi << 3, 1, 1, 1];
     Application {
         aid: hex(AID),
         label: "Test Card".to_owned(),
@@ -131,11 +177,18 @@ fn application() -> Application {
         pdol: hex(PDOL),
         issuer_discretionary: hex("9F6E 07 0826 0000 3134 00"),
         aip: hex(AIP),
-        afl: hex("10010301"),
-        records: vec![record(1, signed), record(2, issuer_record.concat()), record(3, icc_record.concat())],
+        afl: match options.static_sfi {
+            2 => hex("10010301"),
+            _ => [static_entry, [0x10, 2, 3, 0]].concat(),
+        },
+        records: vec![
+            record(options.static_sfi, 1, signed),
+            record(2, 2, issuer_record.concat()),
+            record(2, 3, icc_record.concat()),
+        ],
         iad: IadTemplate { key_index: 1, cvn: 0x14, counters: hex("00000000000000FF") },
         icc_key: Some(icc_key()),
-        ca_key: None,
+        ca_key: Some(CaPublicKey { index: CA_INDEX, modulus: ca_modulus(), exponent: vec![3] }),
         relay_resistance: None,
     }
 }
@@ -162,20 +215,23 @@ fn static_record() -> Vec<u8> {
     objects.concat()
 }
 
-fn issuer_certificate() -> (Vec<u8>, Vec<u8>) {
-    let head = [hex("6A02"), hex("541333FF"), hex("1230 000001 01 01")].concat();
-    certificate(&keys().ca, head, &keys().issuer, &[])
+fn issuer_certificate(options: &CardOptions) -> (Vec<u8>, Vec<u8>) {
+    let start = [0x6A, options.issuer_format];
+    let names = hex(options.issuer_identifier);
+    let head = [&start[..], &names, &hex(options.issuer_expiry), &hex("000001"), &hex(options.algorithms)].concat();
+    certificate(&keys().ca, [head, vec![options.issuer_modulus_len, 1]].concat(), &keys().issuer, &[])
 }
 
-fn icc_certificate(static_data: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let head = [hex("6A04"), hex(PAN), hex("FFFF 1230 000002 01 01")].concat();
-    certificate(&keys().issuer, head, &keys().icc, static_data)
+fn icc_certificate(options: &CardOptions, static_data: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let names = [hex("6A04"), hex(options.icc_pan), hex("FFFF")].concat();
+    let head = [names, hex(options.icc_expiry), hex("000002 0101")].concat();
+    certificate(&keys().issuer, [head, vec![144, 1]].concat(), &keys().icc, static_data)
 }
 
 /// EMV Book 2, 5.1 and 6.1: the certificate and the bytes of the modulus that it does not hold.
 fn certificate(signer: &RsaPrivateKey, head: Vec<u8>, subject: &RsaPrivateKey, more: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let modulus = subject.n_bytes().to_vec();
-    let mut block = [head, vec![modulus.len() as u8, 1]].concat();
+    let mut block = head;
     let space = signer.size() - block.len() - 21;
     let (inside, remainder) = modulus.split_at(space.min(modulus.len()));
     block.extend_from_slice(inside);

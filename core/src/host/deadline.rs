@@ -10,7 +10,8 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use zeroize::Zeroizing;
 
-use super::workers::{NoAnswer, Pending, Workers};
+use super::together::{Together, at_the_end, together};
+use super::workers::{Beside, NoAnswer, Pending, Workers};
 use super::{
     Anchor, BoxFuture, Clock, DeviceFingerprint, DevicePublicKey, DeviceState, Entropy, Host, HostError, KeyStoreError,
     PermitDecision, Reply, RequestType, RiskControl, Signature, Stored, Unwrapped, Wrapped,
@@ -24,6 +25,9 @@ pub(crate) const REPLY_LIMIT: usize = 256 * 1024;
 /// Calls that hang keep a thread each; beyond this many, further calls of the same interface fail at
 /// once. Each interface has as many of its own, so that none that hangs takes a thread from another.
 const WORKER_LIMIT: usize = 16;
+
+/// The burn of a tap, and the one before it that a slow disk still writes.
+const OWN_WORKER_LIMIT: usize = 2;
 
 /// How long each interface may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +64,8 @@ pub struct HostCalls {
     device_workers: Arc<Workers>,
     permit_workers: Arc<Workers>,
     proxy_workers: Arc<Workers>,
+    /// For the wallet's own work, which hangs at most with the disk.
+    own_workers: Arc<Workers>,
 }
 
 impl std::fmt::Debug for HostCalls {
@@ -73,8 +79,9 @@ impl HostCalls {
     #[must_use]
     pub fn new(host: Host, deadlines: Deadlines) -> Self {
         let workers = || Arc::new(Workers::new(WORKER_LIMIT));
+        let own_workers = Arc::new(Workers::new(OWN_WORKER_LIMIT));
         let (device_workers, permit_workers, proxy_workers) = (workers(), workers(), workers());
-        Self { host, deadlines, workers: workers(), device_workers, permit_workers, proxy_workers }
+        Self { host, deadlines, workers: workers(), device_workers, permit_workers, proxy_workers, own_workers }
     }
 
     /// The host itself, for its listeners.
@@ -95,11 +102,25 @@ impl HostCalls {
         &*self.host.entropy
     }
 
+    /// Starts the wallet's own work on a thread of the wallet and returns at once.
+    pub(crate) fn beside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Beside<T> {
+        self.own_workers.beside(work)
+    }
+
+    /// While the returned value lives, what this thread hands to others waits for its end, or until
+    /// this thread waits for something: one APDU wakes one thread.
+    pub(crate) fn together(&self) -> Option<Together> {
+        together(&self.own_workers)
+    }
+
     /// Starts background work. A spawner that panics loses the task, not the caller.
     pub fn spawn(&self, task: BoxFuture<()>) {
-        if catch_unwind(AssertUnwindSafe(|| self.host.spawner.spawn(task))).is_err() {
-            tracing::error!("the spawner panicked: background work was lost");
-        }
+        let spawner = Arc::clone(&self.host.spawner);
+        at_the_end(Box::new(move || {
+            if catch_unwind(AssertUnwindSafe(|| spawner.spawn(task))).is_err() {
+                tracing::error!("the spawner panicked: background work was lost");
+            }
+        }));
     }
 
     /// Sends a request through the proxy and checks the answer's size.

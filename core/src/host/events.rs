@@ -1,12 +1,13 @@
 //! The event threads: listeners and the monitor are called here, in order, and nowhere else.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
+use super::together::at_the_end;
 use super::{Delivered, HostError};
-use crate::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use crate::sync::{Mutex, thread};
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// A listener that blocks lets this many events wait; later ones are dropped and counted.
 const CAPACITY: usize = 1_024;
@@ -17,8 +18,23 @@ type Event = Box<dyn FnOnce() -> Result<Delivered, HostError> + Send + 'static>;
 /// so that one which hangs silences no other.
 #[derive(Default)]
 pub struct EventQueue {
-    sender: Mutex<Option<SyncSender<Event>>>,
+    shared: Arc<Shared>,
     dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<Event>,
+    /// The thread runs, or is being started.
+    running: bool,
+    /// Nothing comes any more: the thread ends after the events that wait.
+    closed: bool,
 }
 
 impl std::fmt::Debug for EventQueue {
@@ -30,19 +46,17 @@ impl std::fmt::Debug for EventQueue {
 impl EventQueue {
     /// Queues one call on a listener. Never blocks: with a full queue the event is dropped.
     pub fn push(&self, event: impl FnOnce() -> Result<Delivered, HostError> + Send + 'static) {
-        let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = sender.get_or_insert_with(start_thread);
-        let reason = match queue.try_send(Box::new(event)) {
-            Ok(()) => return,
-            Err(TrySendError::Full(_)) => "a listener blocks",
-            Err(TrySendError::Disconnected(_)) => {
-                // The next event tries to start the thread again.
-                *sender = None;
-                "the event thread does not run"
-            }
-        };
-        self.dropped.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(reason, "an event was dropped");
+        let mut state = self.shared.lock();
+        if state.events.len() >= CAPACITY {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!("an event was dropped: a listener blocks");
+            return;
+        }
+        // Queued here and now, so that no later event overtakes it; only the waking up may wait.
+        state.events.push_back(Box::new(event));
+        drop(state);
+        let shared = Arc::clone(&self.shared);
+        at_the_end(Box::new(move || shared.wake()));
     }
 
     /// How many events were dropped since the start.
@@ -52,23 +66,47 @@ impl EventQueue {
     }
 }
 
-/// The thread ends when the queue is dropped, after the events that wait.
-fn start_thread() -> SyncSender<Event> {
-    let (sender, receiver) = sync_channel(CAPACITY);
-    let spawned = thread::Builder::new().name("nfcwallet-events".to_owned()).spawn(move || deliver(&receiver));
-    if spawned.is_err() {
-        tracing::error!("the event thread cannot be started");
+impl Drop for EventQueue {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_one();
     }
-    sender
 }
 
-fn deliver(events: &Receiver<Event>) {
-    while let Ok(event) = events.recv() {
-        match catch_unwind(AssertUnwindSafe(event)) {
-            Ok(Ok(Delivered::Done)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "a listener failed"),
-            Err(_) => tracing::warn!("a listener panicked"),
+impl Shared {
+    /// Lets the thread see what is queued; starts it, also again where that failed before.
+    fn wake(self: Arc<Self>) {
+        if std::mem::replace(&mut self.lock().running, true) {
+            self.changed.notify_one();
+            return;
         }
+        let shared = Arc::clone(&self);
+        let spawned = thread::Builder::new().name("nfcwallet-events".to_owned()).spawn(move || shared.deliver());
+        if spawned.is_err() {
+            tracing::error!("the event thread cannot be started: events wait");
+            self.lock().running = false;
+        }
+    }
+
+    fn deliver(&self) {
+        while let Some(event) = self.next() {
+            match catch_unwind(AssertUnwindSafe(event)) {
+                Ok(Ok(Delivered::Done)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "a listener failed"),
+                Err(_) => tracing::warn!("a listener panicked"),
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Event> {
+        let state = self.lock();
+        let idle = |state: &mut State| state.events.is_empty() && !state.closed;
+        self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner).events.pop_front()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of others runs under it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

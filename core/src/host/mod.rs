@@ -18,6 +18,7 @@ mod key_store;
 mod listeners;
 mod platform;
 mod proxy;
+mod together;
 mod workers;
 
 use std::sync::Arc;
@@ -32,7 +33,8 @@ pub use listeners::{
 };
 pub use platform::{BoxFuture, Clock, Entropy, OsEntropy, Spawner};
 pub use proxy::{NFCRequestProxy, Reply, RequestType};
-pub(crate) use workers::is_called_too_late;
+pub(crate) use together::begin_now;
+pub(crate) use workers::{Beside, is_called_too_late, is_inside_host_call};
 pub use workers::{NoAnswer, Pending};
 
 /// Everything the app implements, in one place.

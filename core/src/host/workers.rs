@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 
+use super::together::{at_the_end, begin_now};
 use super::{HostError, KeyStoreError};
 use crate::sync;
 use crate::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -57,7 +58,7 @@ impl From<NoAnswer> for KeyStoreError {
 /// that nobody waits any more.
 #[derive(Debug)]
 pub struct Pending<T> {
-    receiver: Option<Receiver<Result<T, NoAnswer>>>,
+    receiver: Receiver<Result<T, NoAnswer>>,
     started: Instant,
     limit: Duration,
     given_up: Arc<AtomicBool>,
@@ -77,9 +78,11 @@ impl<T> Pending<T> {
     /// or at its deadline if that comes first. For calls whose late effect matters.
     pub fn wait_at_most(&mut self, patience: Duration) -> Option<Result<T, NoAnswer>> {
         let timed_out = NoAnswer::TimedOut { limit: self.limit };
-        let Some(receiver) = &self.receiver else { return Some(Err(timed_out)) };
+        if !patience.is_zero() {
+            begin_now();
+        }
         let rest = self.limit.saturating_sub(self.started.elapsed());
-        match receiver.recv_timeout(rest.min(patience)) {
+        match self.receiver.recv_timeout(rest.min(patience)) {
             Ok(answer) => Some(answer),
             Err(RecvTimeoutError::Timeout) => None,
             // The call never began.
@@ -94,9 +97,25 @@ impl<T> Drop for Pending<T> {
     }
 }
 
+/// Work of the wallet's own that was started on a worker; `wait` blocks until it is done.
+#[derive(Debug)]
+pub(crate) struct Beside<T>(Receiver<T>);
+
+impl<T> Beside<T> {
+    /// `None` if the work panicked.
+    pub(crate) fn wait(self) -> Option<T> {
+        self.0.recv().ok()
+    }
+}
+
 thread_local! {
     /// On a worker: whether the caller of the call that runs has given up.
     static GIVEN_UP: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// Is this thread inside a call of the host?
+pub(crate) fn is_inside_host_call() -> bool {
+    GIVEN_UP.with_borrow(Option::is_some)
 }
 
 /// Is this thread inside a call of the host whose deadline has passed?
@@ -104,7 +123,7 @@ pub(crate) fn is_called_too_late() -> bool {
     GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|given_up| given_up.load(Ordering::Acquire)))
 }
 
-type Job = Box<dyn FnOnce() + Send + 'static>;
+pub(super) type Job = Box<dyn FnOnce() + Send + 'static>;
 
 /// How a thread is started.
 type Spawn = fn(Job) -> io::Result<()>;
@@ -128,7 +147,7 @@ impl Workers {
         Self { limit, spawn: start_thread, state: Mutex::default() }
     }
 
-    /// Starts `call` and returns at once.
+    /// Starts `call` and returns at once; within an APDU, `call` starts at its end or when somebody waits.
     pub(super) fn pending<T: Send + 'static>(
         self: &Arc<Self>,
         limit: Duration,
@@ -137,14 +156,32 @@ impl Workers {
         let (sender, receiver) = channel();
         let given_up = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&given_up);
-        let accepted = self.run(Box::new(move || {
+        let job: Job = Box::new(move || {
             GIVEN_UP.set(Some(flag));
             let answer = catch_unwind(AssertUnwindSafe(call)).map_err(|_| NoAnswer::Panicked);
             GIVEN_UP.set(None);
             // A caller that gave up has dropped the receiver; the late answer is ignored.
             drop(sender.send(answer));
-        }));
-        Pending { receiver: accepted.then_some(receiver), started: Instant::now(), limit, given_up }
+        });
+        let workers = Arc::clone(self);
+        // A job that no thread takes is dropped, which disconnects the receiver.
+        at_the_end(Box::new(move || drop(workers.run(job))));
+        Pending { receiver, started: Instant::now(), limit, given_up }
+    }
+
+    /// Starts work that must be done, and returns at once; without a free thread it is done here.
+    pub(super) fn beside<T: Send + 'static>(self: &Arc<Self>, work: impl FnOnce() -> T + Send + 'static) -> Beside<T> {
+        let (sender, receiver) = channel();
+        let work = Box::new(move || {
+            // Without an answer, whoever waits learns of the panic.
+            if let Ok(done) = catch_unwind(AssertUnwindSafe(work)) {
+                drop(sender.send(done));
+            }
+        });
+        if let Err(refused) = self.run(work) {
+            refused();
+        }
+        Beside(receiver)
     }
 
     /// Polls `call` on a worker: neither a poll that blocks nor one that panics reaches the caller.
@@ -165,17 +202,17 @@ impl Workers {
             // The caller may have given up just now.
             drop(sender.send(answer));
         }));
-        accepted.then_some(receiver)
+        accepted.is_ok().then_some(receiver)
     }
 
-    /// Runs `job`, which must not panic, on an idle or new thread. False if all threads hang.
-    fn run(self: &Arc<Self>, mut job: Job) -> bool {
+    /// Runs `job`, which must not panic, on an idle or new thread; gives it back if all threads hang.
+    pub(super) fn run(self: &Arc<Self>, mut job: Job) -> Result<(), Job> {
         loop {
             let idle = {
                 let mut state = self.lock();
                 match state.idle.pop() {
                     Some(worker) => worker,
-                    None if state.alive >= self.limit => return false,
+                    None if state.alive >= self.limit => return Err(job),
                     None => {
                         state.alive += 1;
                         drop(state);
@@ -184,17 +221,21 @@ impl Workers {
                 }
             };
             match idle.send(job) {
-                Ok(()) => return true,
+                Ok(()) => return Ok(()),
                 // The thread ended; take the job back and try the next one.
                 Err(returned) => job = returned.0,
             }
         }
     }
 
-    fn start(self: &Arc<Self>, first: Job) -> bool {
+    fn start(self: &Arc<Self>, first: Job) -> Result<(), Job> {
         let pool = Arc::downgrade(self);
+        // A thread that cannot be started drops what it was to run.
+        let first = Arc::new(Mutex::new(Some(first)));
+        let slot = Arc::clone(&first);
+        let take = |slot: &Mutex<Option<Job>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let body = move || {
-            let mut job = first;
+            let Some(mut job) = take(&slot) else { return };
             loop {
                 job();
                 let (sender, receiver) = channel();
@@ -208,14 +249,11 @@ impl Workers {
                 }
             }
         };
-        match (self.spawn)(Box::new(body)) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%error, "no thread for a call of the host");
-                self.lock().alive -= 1;
-                false
-            }
-        }
+        (self.spawn)(Box::new(body)).or_else(|error| {
+            tracing::error!(%error, "no thread for a call of the host");
+            self.lock().alive -= 1;
+            take(&first).map_or(Ok(()), Err)
+        })
     }
 
     fn lock(&self) -> sync::MutexGuard<'_, WorkerState> {
@@ -286,6 +324,23 @@ mod tests {
         // The system has threads again.
         Arc::get_mut(&mut workers).unwrap().spawn = start_thread;
         assert_eq!(workers.pending(LONG, || 7).wait(), Ok(7));
+    }
+
+    #[test]
+    fn work_that_must_be_done_is_done_without_a_thread() {
+        let mut workers = Workers::new(1);
+        workers.spawn = |_| Err(io::Error::from(io::ErrorKind::OutOfMemory));
+        let here = thread::current().id();
+        assert_eq!(Arc::new(workers).beside(|| thread::current().id()).wait(), Some(here));
+    }
+
+    #[test]
+    fn work_that_panics_has_no_answer_and_harms_no_other() {
+        // Its thread may not be idle again at once.
+        let workers = workers(2);
+        assert_eq!(workers.beside(|| panic!("a bug")).wait(), None::<()>);
+        let here = thread::current().id();
+        assert!(workers.beside(|| thread::current().id()).wait().is_some_and(|there| there != here));
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Rules<'_> {
             Presence::Proved(method) => Some(method),
             Presence::Missing | Presence::OtherTransaction => None,
         };
-        self.check_kind(transaction, device.unlocked || proof.is_some())?;
+        self.check_kind(transaction, request.allowed_by_card, device.unlocked || proof.is_some())?;
         if self.needs_cdcvm(request, &device) {
             match presence {
                 Presence::Proved(_) => {}
@@ -53,8 +53,14 @@ impl Rules<'_> {
     }
 
     /// `consent`: the device is unlocked, or its user has just proved presence.
-    fn check_kind(&self, transaction: &TransactionInformation, consent: bool) -> Result<(), TapFailure> {
+    fn check_kind(
+        &self,
+        transaction: &TransactionInformation,
+        allowed_by_card: bool,
+        consent: bool,
+    ) -> Result<(), TapFailure> {
         let allowed = match transaction.kind {
+            _ if !allowed_by_card => false,
             TransactionKind::Purchase | TransactionKind::PurchaseWithCashback | TransactionKind::Refund => true,
             TransactionKind::Transit => {
                 self.configuration.transit_allowed() && (consent || self.configuration.locked_transit_allowed())

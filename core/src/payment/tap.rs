@@ -9,11 +9,11 @@ use super::reference::Payment;
 use super::taps::{Payable, SILENCE, Taps};
 use super::{CdcvmMethod, TapFailure, TapId, TransactionInformation};
 use crate::card::Card;
-use crate::card::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
+use crate::card::hooks::{CryptogramDecision, CryptogramRequest, CryptogramRequested, TapHooks};
 use crate::context::Context;
 use crate::error::WalletError;
 use crate::host::{DeviceState, HostError, Pending, RiskControl};
-use crate::storage::{ArmTicket, UserKey};
+use crate::storage::{ArmTicket, Burn, Purpose, UserKey};
 
 /// A tap that has passed the pre-check and not yet ended.
 pub(crate) struct Tap {
@@ -63,6 +63,8 @@ pub(crate) struct Hooks<'a> {
     pub(crate) refused: &'a mut Option<Refused>,
     /// The tap that is being begun or decided: not in `tap`, and its end not in `happened`.
     pub(crate) between: Option<TapId>,
+    /// The approval whose answer is being made.
+    pub(crate) burning: Option<Burning>,
     pub(crate) happened: Vec<Happened>,
 }
 
@@ -92,11 +94,31 @@ impl TapHooks for Hooks<'_> {
         let Some(mut tap) = self.tap.take() else { return decline(false) };
         self.between = Some(tap.id);
         let decision = match self.approve(&mut tap, request) {
-            Ok(approval) => self.complete(&tap, request, approval),
+            Ok(decision) => decision,
             Err(failure) => self.fail(&tap, request, failure),
         };
         self.between = None;
         decision
+    }
+
+    fn is_burnt(&mut self) -> bool {
+        let Some(mut burning) = self.burning.take() else { return false };
+        match burning.wait() {
+            Ok(()) => {
+                if burning.proof.is_some() {
+                    self.taps.window().close();
+                } else {
+                    self.taps.window().forget_question();
+                }
+                self.ended(Happened::Completed(burning.id, burning.user, burning.record, burning.proof));
+                true
+            }
+            Err(error) => {
+                tracing::warn!(code = error.code(), "burn failed");
+                self.ended(burning.failed(TapFailure::StorageUnusable));
+                false
+            }
+        }
     }
 
     fn protocol_error(&mut self, status_word: u16) {
@@ -115,12 +137,25 @@ impl TapHooks for Hooks<'_> {
     }
 }
 
-/// Everything about an approval that is drawn before the burn, and the credential.
-struct Approval {
-    credential: BurntCredential,
+/// An approved tap whose burn is not known to be durable.
+pub(crate) struct Burning {
+    burn: Option<Burn>,
+    id: TapId,
+    user: UserKey,
+    /// What the history will say if all goes well.
+    record: Box<TransactionRecord>,
     proof: Option<CdcvmMethod>,
-    reference: [u8; 8],
-    time_ms: i64,
+}
+
+impl Burning {
+    fn wait(&mut self) -> Result<(), WalletError> {
+        self.burn.take().map_or(Err(WalletError::Bug { code: "burn_awaited_twice" }), Burn::wait)
+    }
+
+    fn failed(mut self, failure: TapFailure) -> Happened {
+        self.record.outcome = TransactionOutcome::Failed { code: failure.code() };
+        Happened::Failed(self.id, Some((self.user, self.record)), failure)
+    }
 }
 
 impl Hooks<'_> {
@@ -165,6 +200,11 @@ impl Hooks<'_> {
 
     /// A call of the host on this thread panicked: the terminal gets 6F00, and what was burnt is gone.
     pub(crate) fn panicked(&mut self) {
+        if let Some(burning) = self.burning.take() {
+            // Its burn goes on beside this thread; the app hears of it as of any that failed.
+            self.ended(burning.failed(TapFailure::Internal));
+            return;
+        }
         let unfinished = self.tap.take().map(|tap| tap.id).or(self.between.take());
         if let Some(id) = unfinished {
             self.ended(Happened::Failed(id, None, TapFailure::Internal));
@@ -191,9 +231,9 @@ impl Hooks<'_> {
         }
     }
 
-    /// Runs the rules, then burns: the credential exists only once its burn is durable. Between the
-    /// burn and the answer nothing of the host is called.
-    fn approve(&self, tap: &mut Tap, request: &CryptogramRequest) -> Result<Approval, TapFailure> {
+    /// Runs the rules, then begins to burn. Between the burn and the answer nothing of the host is
+    /// called.
+    fn approve(&mut self, tap: &mut Tap, request: &CryptogramRequest) -> Result<CryptogramDecision, TapFailure> {
         let now = self.context.calls.clock().monotonic();
         let is_fresh = |question: &DeviceQuestion| now.saturating_sub(question.asked_at) <= DEVICE_STATE_AGE;
         let question = tap.device.take().filter(is_fresh);
@@ -216,8 +256,21 @@ impl Hooks<'_> {
         if self.taps.is_end_requested() {
             return Err(TapFailure::LinkLost);
         }
-        match self.context.store.burn_next(tap.user, time, ticket) {
-            Ok(Some(credential)) => Ok(Approval { credential, proof, reference, time_ms: time.now_ms }),
+        if self.taps.is_reentered() {
+            return Err(TapFailure::DeclinedByApp);
+        }
+        let purpose = match request.requested {
+            CryptogramRequested::Checksum => Purpose::Checksum,
+            _ => Purpose::Cryptogram,
+        };
+        match self.context.store.start_burn(tap.user, time, ticket, purpose) {
+            Ok(Some((credential, burn))) => {
+                let cdcvm_done = proof.is_some();
+                let outcome = TransactionOutcome::Complete { atc: credential.atc, reference, cdcvm: cdcvm_done };
+                let record = record(time.now_ms, &request.transaction, outcome);
+                self.burning = Some(Burning { burn: Some(burn), id: tap.id, user: tap.user, record, proof });
+                Ok(CryptogramDecision::Approve { credential, cdcvm_done, reference })
+            }
             Ok(None) => Err(TapFailure::InsufficientCredentials),
             // A lock or a logout came between the permit and the burn.
             Err(WalletError::TokenUnavailable { .. }) => Err(TapFailure::TokenUnavailable),
@@ -226,20 +279,6 @@ impl Hooks<'_> {
                 Err(TapFailure::StorageUnusable)
             }
         }
-    }
-
-    fn complete(&mut self, tap: &Tap, request: &CryptogramRequest, approval: Approval) -> CryptogramDecision {
-        let Approval { credential, proof, reference, time_ms } = approval;
-        let cdcvm_done = proof.is_some();
-        if cdcvm_done {
-            self.taps.window().close();
-        } else {
-            self.taps.window().forget_question();
-        }
-        let outcome = TransactionOutcome::Complete { atc: credential.atc, reference, cdcvm: cdcvm_done };
-        let record = record(time_ms, &request.transaction, outcome);
-        self.ended(Happened::Completed(tap.id, tap.user, record, proof));
-        CryptogramDecision::Approve { credential, cdcvm_done, reference }
     }
 
     fn fail(&mut self, tap: &Tap, request: &CryptogramRequest, failure: TapFailure) -> CryptogramDecision {

@@ -16,6 +16,7 @@ use crate::activation::Activations;
 use crate::card::{Card, CardApplication};
 use crate::context::Context;
 use crate::error::WalletError;
+use crate::host::is_inside_host_call;
 use crate::secret::scrub_stack;
 use crate::storage::UserKey;
 use crate::sync::{Mutex, MutexGuard};
@@ -91,6 +92,8 @@ struct Slot {
     busy: bool,
     /// The tap in the field that is taken out must end.
     end_requested: bool,
+    /// The host has sent a command from within its own answer about the tap that is taken out.
+    reentered: bool,
 }
 
 #[derive(Default)]
@@ -170,14 +173,17 @@ impl Taps {
     fn take_field(&self) -> Option<Field> {
         let mut slot = self.lock();
         if std::mem::replace(&mut slot.busy, true) {
+            // A second reader comes on a thread of the platform's.
+            slot.reentered |= is_inside_host_call();
             return None;
         }
+        slot.reentered = false;
         Some(std::mem::take(&mut slot.field))
     }
 
     fn answer(&self, context: &Context, field: &mut Field, apdu: &[u8]) -> (Vec<u8>, Vec<Happened>) {
         let Field { application, tap, refused } = field;
-        let mut hooks = Hooks { context, taps: self, tap, refused, between: None, happened: Vec::new() };
+        let mut hooks = Hooks { context, taps: self, tap, refused, between: None, burning: None, happened: Vec::new() };
         let answered = catch_unwind(AssertUnwindSafe(|| {
             let now = context.calls.clock().monotonic();
             if hooks.tap.as_ref().is_some_and(|tap| now.saturating_sub(tap.last_apdu) >= SILENCE) {
@@ -237,7 +243,7 @@ impl Taps {
     fn lose(&self, context: &Context, field: &mut Field) -> Vec<Happened> {
         let Field { application, tap, refused } = field;
         *refused = None;
-        let mut hooks = Hooks { context, taps: self, tap, refused, between: None, happened: Vec::new() };
+        let mut hooks = Hooks { context, taps: self, tap, refused, between: None, burning: None, happened: Vec::new() };
         hooks.lose_link();
         application.reset();
         std::mem::take(&mut hooks.happened)
@@ -246,6 +252,11 @@ impl Taps {
     /// Must the tap that is being decided end?
     pub(crate) fn is_end_requested(&self) -> bool {
         self.lock().end_requested
+    }
+
+    /// Did the host play the terminal while it was asked about this tap? It is not in its senses.
+    pub(crate) fn is_reentered(&self) -> bool {
+        self.lock().reentered
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot> {

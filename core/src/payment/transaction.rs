@@ -9,7 +9,8 @@ use super::TerminalInformation;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TapId(pub u64);
 
-/// A transaction as the terminal described it in the CDOL1 data.
+/// A transaction as the terminal described it in the data of CDOL1, or in mag-stripe mode of UDOL and
+/// PDOL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransactionInformation {
     /// Tag 9F02, in minor units of the currency.
@@ -30,8 +31,9 @@ pub struct TransactionInformation {
     pub merchant_name: Option<String>,
     /// By the terminal's limit, then the profile's.
     pub range: TransactionRange,
-    /// Tag 9A as `YYMMDD`.
-    pub date: String,
+    /// Tag 9A as `YYMMDD`; `None` where the terminal did not send it, in mag-stripe mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
     /// What the terminal says of itself.
     #[serde(default)]
     pub terminal: TerminalInformation,
@@ -164,7 +166,8 @@ pub enum TapFailure {
     #[error("secure storage unusable")]
     StorageUnusable,
     /// 19006: this kind of transaction is never paid (cash, an unknown kind), or is not enabled
-    /// (transit, or transit while the device is locked).
+    /// (transit, or transit while the device is locked), or the card may not be used for it here (its
+    /// usage control, or its countries and currencies).
     #[error("transaction not allowed")]
     NotAllowed,
     /// 19007: the second tap differs in amount or currency from the one that was authenticated. Tap
@@ -219,7 +222,7 @@ impl TransactionInformation {
             merchant_category: Some(5411),
             merchant_name: None,
             range: TransactionRange::LowValue,
-            date: "261122".to_owned(),
+            date: Some("261122".to_owned()),
             terminal: TerminalInformation::default(),
         }
     }
@@ -256,5 +259,17 @@ mod tests {
         let mut row = serde_json::to_value(TransactionInformation::of(1)).unwrap();
         row.as_object_mut().unwrap().remove("terminal");
         assert_eq!(serde_json::from_value::<TransactionInformation>(row).unwrap(), TransactionInformation::of(1));
+    }
+
+    #[test]
+    fn a_transaction_is_read_with_and_without_its_date() {
+        let dated = r#"{"amount_minor":1234,"other_amount_minor":0,"currency":826,"currency_exponent":2,
+            "kind":"PURCHASE","terminal_country":826,"merchant_category":5411,"merchant_name":null,
+            "range":"LOW_VALUE","date":"260131"}"#;
+        let transaction: TransactionInformation = serde_json::from_str(dated).unwrap();
+        assert_eq!(transaction.date.as_deref(), Some("260131"));
+        let undated = TransactionInformation { date: None, ..transaction };
+        let json = serde_json::to_string(&undated).unwrap();
+        assert_eq!(serde_json::from_str::<TransactionInformation>(&json).unwrap(), undated);
     }
 }

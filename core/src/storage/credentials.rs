@@ -4,6 +4,7 @@
 //! `anchor.rs`). Spending deletes the row, so a spent credential has no key to be found.
 
 use rusqlite::params;
+use zeroize::Zeroizing;
 
 use super::error::StoreError;
 use super::records::{Stock, TokenPhase, UserKey};
@@ -22,8 +23,20 @@ pub(super) enum Front {
     Forbidden,
     /// Expired, damaged, or at or below the highest burnt counter: must be discarded first.
     Unusable,
+    /// Good for EMV mode only.
+    WithoutChecksumKey,
     /// Spent in this transaction; free to leave once it has committed.
     Burnt(BurntCredential),
+}
+
+/// What a burnt credential is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// GENERATE AC.
+    Cryptogram,
+    /// COMPUTE CRYPTOGRAPHIC CHECKSUM. A credential without a key for it is neither spent nor skipped,
+    /// and serves the next tap in EMV mode.
+    Checksum,
 }
 
 /// A token and the credential that its next burn would take.
@@ -38,7 +51,35 @@ struct TokenFront {
 struct SealedCredential {
     atc: u16,
     expires_at_ms: i64,
-    session_key: Vec<u8>,
+    /// [`Keys`], sealed.
+    keys: Vec<u8>,
+}
+
+/// The keys of one credential, sealed together: the session key (16 bytes) and, where the card has
+/// mag-stripe mode, the key for it (16 more).
+struct Keys {
+    session_key: Secret<16>,
+    cvc3_key: Option<Secret<16>>,
+}
+
+impl Keys {
+    fn encode(credential: &WireCredential) -> Zeroizing<Vec<u8>> {
+        let mut plain = Zeroizing::new(Vec::with_capacity(32));
+        plain.extend_from_slice(credential.session_key.expose());
+        if let Some(key) = &credential.cvc3_key {
+            plain.extend_from_slice(key.expose());
+        }
+        plain
+    }
+
+    fn decode(plain: &[u8]) -> Option<Self> {
+        let (session_key, rest) = plain.split_at_checked(16)?;
+        let cvc3_key = match rest {
+            [] => None,
+            rest => Some(Secret::from_slice(rest)?),
+        };
+        Some(Self { session_key: Secret::from_slice(session_key)?, cvc3_key })
+    }
 }
 
 impl Tx<'_> {
@@ -64,7 +105,7 @@ impl Tx<'_> {
                 self.note_usage(user, &reference, credential.atc, UsageOutcome::Discarded)?;
                 continue;
             }
-            let sealed = self.seal(place(&row_name(&reference, credential.atc)), credential.session_key.expose())?;
+            let sealed = self.seal(place(&row_name(&reference, credential.atc)), &Keys::encode(credential))?;
             let sql = "INSERT INTO credential (user, atc, expires_at_ms, session_key) VALUES (?1, ?2, ?3, ?4)";
             self.execute(sql, params![user.0, credential.atc, credential.expires_at_ms, sealed])?;
             added += 1;
@@ -141,7 +182,7 @@ impl Tx<'_> {
     }
 
     /// Burns the credential at the front of the stock, if it is usable.
-    pub(super) fn burn_front(&self, user: UserKey, service_now_ms: i64) -> Result<Front, StoreError> {
+    pub(super) fn burn_front(&self, user: UserKey, service_now_ms: i64, purpose: Purpose) -> Result<Front, StoreError> {
         self.require_guard()?;
         self.sealer()?;
         let Some(front) = self.front(user)? else { return Ok(Front::Empty) };
@@ -149,11 +190,14 @@ impl Tx<'_> {
             return Ok(Front::Forbidden);
         }
         let Some(credential) = &front.credential else { return Ok(Front::Empty) };
-        let Some(session_key) = self.usable_key(&front, credential, service_now_ms) else {
+        let Some(Keys { session_key, cvc3_key }) = self.usable_keys(&front, credential, service_now_ms) else {
             return Ok(Front::Unusable);
         };
+        if purpose == Purpose::Checksum && cvc3_key.is_none() {
+            return Ok(Front::WithoutChecksumKey);
+        }
         self.spend(user, &front.reference, credential.atc, UsageOutcome::Used)?;
-        Ok(Front::Burnt(BurntCredential { atc: credential.atc, session_key, cvc3_key: None }))
+        Ok(Front::Burnt(BurntCredential { atc: credential.atc, session_key, cvc3_key }))
     }
 
     /// Discards from the front until a usable one is there.
@@ -161,7 +205,7 @@ impl Tx<'_> {
         self.require_guard()?;
         while let Some(front) = self.front(user)? {
             let Some(credential) = &front.credential else { break };
-            if self.usable_key(&front, credential, service_now_ms).is_some() {
+            if self.usable_keys(&front, credential, service_now_ms).is_some() {
                 break;
             }
             self.delete_credential(user, credential.atc)?;
@@ -192,7 +236,7 @@ impl Tx<'_> {
                    WHERE token.user = ?1";
         self.first(sql, params![user.0, TokenPhase::Active.number()], |row| {
             let credential = match row.get(3)? {
-                Some(atc) => Some(SealedCredential { atc, expires_at_ms: row.get(4)?, session_key: row.get(5)? }),
+                Some(atc) => Some(SealedCredential { atc, expires_at_ms: row.get(4)?, keys: row.get(5)? }),
                 None => None,
             };
             Ok(TokenFront { reference: row.get(0)?, payable: row.get(1)?, highest_burnt: row.get(2)?, credential })
@@ -200,12 +244,12 @@ impl Tx<'_> {
     }
 
     /// `None` if the credential is expired, spent, changed or moved.
-    fn usable_key(&self, front: &TokenFront, credential: &SealedCredential, service_now_ms: i64) -> Option<Secret<16>> {
+    fn usable_keys(&self, front: &TokenFront, credential: &SealedCredential, service_now_ms: i64) -> Option<Keys> {
         if credential.expires_at_ms <= service_now_ms || Some(credential.atc) <= front.highest_burnt {
             return None;
         }
-        let plain = self.open(place(&row_name(&front.reference, credential.atc)), &credential.session_key).ok()?;
-        Secret::from_slice(&plain)
+        let plain = self.open(place(&row_name(&front.reference, credential.atc)), &credential.keys).ok()?;
+        Keys::decode(&plain)
     }
 
     /// Deletes the credential with its key, notes what became of it, and raises the highest burnt

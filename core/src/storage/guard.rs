@@ -130,8 +130,10 @@ impl Guard {
     }
 
     /// Waits for the turn.
-    pub(super) fn turn(&self) -> Result<Turn<'_>, StoreError> {
+    pub(super) fn turn(self: &Arc<Self>) -> Result<Turn, StoreError> {
         let end = Instant::now() + TURN_LIMIT;
+        // Who has the turn may wait for a write that this thread has yet to begin.
+        crate::host::begin_now();
         let mut state = self.lock();
         while state.busy {
             let rest = end.saturating_duration_since(Instant::now());
@@ -141,7 +143,7 @@ impl Guard {
             state = self.freed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.busy = true;
-        Ok(Turn { guard: self })
+        Ok(Turn { guard: Arc::clone(self) })
     }
 
     /// Called by the holder of the turn: hands it on, with the anchor on its way to being armed if
@@ -190,17 +192,17 @@ impl State {
 }
 
 /// The right to arm, commit and settle. Dropping it hands the turn on.
-pub(super) struct Turn<'a> {
-    guard: &'a Guard,
+pub(super) struct Turn {
+    guard: Arc<Guard>,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         self.guard.end_turn();
     }
 }
 
-impl Turn<'_> {
+impl Turn {
     /// What was found at open, or made by starting over.
     pub(super) fn attach(&self, binding: Binding, generation: u64, known: Option<AnchorValue>) {
         let mut state = self.guard.lock();

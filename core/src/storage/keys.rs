@@ -83,7 +83,7 @@ impl Store {
 
     /// At open: gets key and anchor from the host and judges the file. What the host fails at
     /// becomes the store's health; only failures of the store itself are errors.
-    pub(super) fn attach(&self, turn: &Turn<'_>) -> Result<(), WalletError> {
+    pub(super) fn attach(&self, turn: &Turn) -> Result<(), WalletError> {
         let identity = self.transact(Mode::Read, |tx| Ok(tx.own_identity()?))?;
         if identity.generation == 0 {
             return match self.start_over(turn) {
@@ -99,7 +99,7 @@ impl Store {
     }
 
     /// Neither key nor anchor could be had, for the same reason.
-    fn set_unavailable(&self, turn: &Turn<'_>, reason: KeyStoreProblem) {
+    fn set_unavailable(&self, turn: &Turn, reason: KeyStoreProblem) {
         turn.stand(Standing::Unavailable(reason.clone()));
         self.set_key(|key| {
             if let KeyState::Unavailable(_) = key {
@@ -136,7 +136,7 @@ impl Store {
         }
     }
 
-    fn attach_anchor(&self, turn: &Turn<'_>, identity: &Identity) -> Result<(), WalletError> {
+    fn attach_anchor(&self, turn: &Turn, identity: &Identity) -> Result<(), WalletError> {
         let Identity { binding, generation, .. } = *identity;
         let verdict = match self.calls.anchor() {
             Ok(anchor) => judge(anchor.bytes.as_deref(), binding, generation),
@@ -176,7 +176,7 @@ impl Store {
 
     /// New key, new epoch, new anchor, nothing payable. Killed anywhere in between, the store is at
     /// generation 0, from which the next open starts over.
-    fn start_over(&self, turn: &Turn<'_>) -> Result<(), WalletError> {
+    fn start_over(&self, turn: &Turn) -> Result<(), WalletError> {
         let mut epoch = [0; 8];
         self.calls.entropy().fill(&mut epoch);
         let binding = Binding { instance: self.instance, epoch };

@@ -5,11 +5,11 @@
 //! * `file`: the directory, its lock, the database, migrations, quarantine.
 //! * `seal`: sealed columns. `keys`: the data key and the anchor at open; starting over.
 //! * `anchor`: what the host's anchor says of the file. `guard`: moving it around commits.
-//! * `tx`: one transaction; `users`, `tokens`, `credentials`, `journals`: its tables.
+//! * `tx`: one transaction; `users`, `tokens`, `credentials`, `journals`: its tables. `burn`: a tap's.
 //!
-//! A tap, from the store's side: [`Store::start_arming`] at the first SELECT, [`Store::burn_next`] at
-//! GENERATE AC, [`Store::settle`] on another thread once the terminal has its answer. Everything
-//! else is a closure over a [`Tx`]:
+//! A tap, from the store's side: [`Store::start_arming`] at the first SELECT, [`Store::start_burn`] at
+//! GENERATE AC, [`Burn::wait`] before the answer leaves, [`Store::settle`] on another thread once the
+//! terminal has it. Everything else is a closure over a [`Tx`]:
 //!
 //! ```no_run
 //! # use std::sync::Arc;
@@ -25,6 +25,7 @@
 //! ```
 
 mod anchor;
+mod burn;
 mod credentials;
 mod error;
 mod file;
@@ -44,20 +45,21 @@ pub(crate) mod test_host;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, params};
 
+pub use burn::Burn;
+pub use credentials::Purpose;
 pub use guard::ArmTicket;
 pub use records::{ChangeKind, Health, PendingChange, ReplenishRequest, Stock, TokenPhase, TokenRecord, UserKey};
 pub use tx::Tx;
 
-use crate::card::hooks::BurntCredential;
 use crate::error::{KeyStoreProblem, WalletError};
 use crate::host::HostCalls;
+use crate::sync::owned::{Mutex, MutexGuard};
 use crate::token_service::ServiceTime;
-use credentials::Front;
 use error::StoreError;
 use file::{DirectoryLock, close_untouched};
 use guard::{Guard, Standing, Turn};
@@ -83,12 +85,13 @@ pub struct StoreConfig {
 /// Every method takes one short lock; none calls the host with a lock held. Methods that say "blocks"
 /// wait for the host's key store; they, and only they, may take longer than a commit.
 pub struct Store {
-    inner: Mutex<Inner>,
+    /// A lock that may be taken on one thread and given back on another: a burn's commit is.
+    inner: Arc<Mutex<Inner>>,
     guard: Arc<Guard>,
     calls: Arc<HostCalls>,
     instance: [u8; 16],
     history_limit: u32,
-    commits: AtomicU64,
+    commits: Arc<AtomicU64>,
     checkpointed: AtomicU64,
 }
 
@@ -145,12 +148,12 @@ impl Store {
         let inner =
             Inner { database: Database::Open(connection, lock), key: KeyState::Unavailable(KeyStoreProblem::NotFound) };
         let mut store = Self {
-            inner: Mutex::new(inner),
+            inner: Arc::new(Mutex::new(inner)),
             guard: Arc::new(Guard::new(Arc::clone(&calls))),
             calls,
             instance: [0; 16],
             history_limit: config.history_limit,
-            commits: AtomicU64::new(0),
+            commits: Arc::default(),
             checkpointed: AtomicU64::new(0),
         };
         store.instance =
@@ -236,32 +239,6 @@ impl Store {
         self.guard.start_arming(user)
     }
 
-    /// Burns the user's next credential: one durable commit, after which it is gone whatever happens.
-    /// `None` if none is usable at `time`.
-    ///
-    /// Waits for the arming that `ticket` began. Credentials in front that have expired cost a commit
-    /// and an arming more; `discard_expired` in the background keeps them away.
-    ///
-    /// A kill costs at most the one credential that this call would have returned.
-    ///
-    /// # Errors
-    /// [`WalletError::TokenUnavailable`] if the token is not active, is suspended, or its user is not
-    /// connected; [`WalletError::StoreRolledBack`], [`WalletError::KeyStore`], those of the store.
-    /// Nothing was burnt then, and no cryptogram may leave.
-    pub fn burn_next(
-        &self,
-        user: UserKey,
-        time: ServiceTime,
-        ticket: ArmTicket,
-    ) -> Result<Option<BurntCredential>, WalletError> {
-        let turn = self.guard.turn()?;
-        let burnt = self.burn_in_turn(&turn, user, time);
-        // The tap is over for the guard: nothing is left to be armed for.
-        drop(ticket);
-        drop(turn);
-        burnt
-    }
-
     /// After a tap, whether it burnt or not: settles the rollback anchor, and tidies the log where
     /// that is due. Blocks for the host's key store; not for the thread of the tap. Does nothing
     /// while another tap runs.
@@ -310,64 +287,14 @@ impl Store {
         self.commits.load(Ordering::Relaxed)
     }
 
-    fn burn_in_turn(
-        &self,
-        turn: &Turn<'_>,
-        user: UserKey,
-        time: ServiceTime,
-    ) -> Result<Option<BurntCredential>, WalletError> {
-        let service_now_ms = time.now_ms;
-        turn.check_standing()?;
-        // Once more if the front had to be cleared; nobody else changes the stock in this turn.
-        for _ in 0..2 {
-            let generation = turn.arm(Some(user))?;
-            let mut front = None;
-            let burn = self.commit_guarded(turn, generation, |tx| {
-                front = Some(tx.burn_front(user, service_now_ms)?);
-                match front {
-                    Some(Front::Burnt(_)) => Ok(()),
-                    // Leaves without a commit; the error goes no further than the match below.
-                    _ => Err(StoreError::Bug("nothing_to_burn").into()),
-                }
-            });
-            match front {
-                Some(Front::Burnt(credential)) => return burn.map(|()| Some(credential)),
-                Some(Front::Empty) => return Ok(None),
-                Some(Front::Forbidden) => return Err(StoreError::NotPayable.into()),
-                // The phone's clock may be months ahead: by a guessed time that leaves nothing, nothing
-                // is destroyed. With something left, the front would be dead after the burn anyway.
-                Some(Front::Unusable)
-                    if !time.learnt && self.read(|tx| tx.stock(user, service_now_ms))?.usable == 0 =>
-                {
-                    return Ok(None);
-                }
-                Some(Front::Unusable) => {
-                    self.commit_guarded(turn, generation, |tx| Ok(tx.discard_unusable_front(user, service_now_ms)?))?;
-                }
-                None => burn?,
-            }
-        }
-        Err(StoreError::Bug("burn_front").into())
-    }
-
     /// Commits from `generation`, for which the host's anchor is armed, to the next one.
     fn commit_guarded<T>(
         &self,
-        turn: &Turn<'_>,
+        turn: &Turn,
         generation: u64,
         body: impl FnOnce(&Tx<'_>) -> Result<T, WalletError>,
     ) -> Result<T, WalletError> {
-        let counted = |tx: &Tx<'_>| {
-            let value = body(tx)?;
-            let from = i64::try_from(generation).map_err(|_| StoreError::Bug("generation_size"))?;
-            let sql = "UPDATE store SET generation = generation + 1, \
-                       spent = (SELECT coalesce(sum(spent), 0) FROM counter) WHERE generation = ?1";
-            match tx.execute(sql, params![from])? {
-                1 => Ok(value),
-                _ => Err(StoreError::Bug("generation").into()),
-            }
-        };
-        match self.commit(Mode::Guarded, counted) {
+        match self.commit(Mode::Guarded, |tx| counted(tx, generation, body)) {
             Ok(value) => {
                 turn.committed();
                 Ok(value)
@@ -387,9 +314,8 @@ impl Store {
     }
 
     fn commit<T>(&self, mode: Mode, body: impl FnOnce(&Tx<'_>) -> Result<T, WalletError>) -> Result<T, CommitError> {
-        // Before the lock: entropy comes from the host. Reading seals nothing.
-        let nonces = (mode != Mode::Read).then(|| Nonces::draw(self.calls.entropy()));
-        let parts = TxParts { mode, nonces, instance: self.instance, history_limit: self.history_limit };
+        // Before the lock: entropy comes from the host.
+        let parts = self.parts(mode);
         let mut inner = self.lock();
         let before = inner.changes();
         let result = inner.run(mode, parts, body);
@@ -400,6 +326,12 @@ impl Store {
             CommitError::Refused(error) => CommitError::Refused(inner.set_aside_if_corrupt(error)),
             CommitError::Uncertain(error) => CommitError::Uncertain(inner.set_aside_if_corrupt(error)),
         })
+    }
+
+    fn parts(&self, mode: Mode) -> TxParts {
+        // Reading seals nothing.
+        let nonces = (mode != Mode::Read).then(|| Nonces::draw(self.calls.entropy()));
+        TxParts { mode, nonces, instance: self.instance, history_limit: self.history_limit }
     }
 
     fn checkpoint_if_due(&self) {
@@ -427,8 +359,24 @@ impl Store {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic inside a transaction has rolled it back while unwinding.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        // A panic inside a transaction rolls it back while unwinding; the lock knows no poison.
+        self.inner.lock_blocking()
+    }
+}
+
+/// `body` in a transaction that counts the generation on from `generation`.
+fn counted<T>(
+    tx: &Tx<'_>,
+    generation: u64,
+    body: impl FnOnce(&Tx<'_>) -> Result<T, WalletError>,
+) -> Result<T, WalletError> {
+    let value = body(tx)?;
+    let from = i64::try_from(generation).map_err(|_| StoreError::Bug("generation_size"))?;
+    let sql = "UPDATE store SET generation = generation + 1, \
+               spent = (SELECT coalesce(sum(spent), 0) FROM counter) WHERE generation = ?1";
+    match tx.execute(sql, params![from])? {
+        1 => Ok(value),
+        _ => Err(StoreError::Bug("generation").into()),
     }
 }
 
@@ -443,6 +391,14 @@ impl Inner {
 
     fn changes(&mut self) -> u64 {
         self.connection().map_or(0, |(connection, _)| connection.total_changes())
+    }
+
+    fn open_transaction<T>(
+        &mut self,
+        body: impl FnOnce(&Connection, &KeyState) -> Result<T, WalletError>,
+    ) -> Result<T, WalletError> {
+        let (connection, key) = self.connection()?;
+        body(connection, key)
     }
 
     fn run<T>(

@@ -59,6 +59,16 @@ impl<'a> Transaction<'a> {
         self.0.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }
+
+    /// Leaves it open: whoever has the connection next takes it up with [`left_open`](Self::left_open).
+    pub(super) fn leave_open(self) {
+        std::mem::forget(self);
+    }
+
+    /// The one that was left open on this connection.
+    pub(super) fn left_open(connection: &'a Connection) -> Self {
+        Self(connection)
+    }
 }
 
 impl Drop for Transaction<'_> {

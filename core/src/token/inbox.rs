@@ -58,13 +58,13 @@ fn apply_once(context: &Context, user: &User, message: &Message) -> Result<bool>
         if tx.message_applied(&message.id)? {
             return Ok(false);
         }
-        apply(tx, user, &message.content)?;
+        apply(tx, user, &message.content, context.service.service_now_ms())?;
         tx.mark_message(&message.id)?;
         Ok(true)
     })
 }
 
-fn apply(tx: &Tx<'_>, user: &User, content: &MessageContent) -> Result<()> {
+fn apply(tx: &Tx<'_>, user: &User, content: &MessageContent, now_ms: i64) -> Result<()> {
     let Some(token) = tx.token(user.key)? else { return Ok(()) };
     match content {
         MessageContent::Suspend { token_reference, by } if *token_reference == token.reference => {
@@ -82,7 +82,7 @@ fn apply(tx: &Tx<'_>, user: &User, content: &MessageContent) -> Result<()> {
             tx.remove_token(user.key).map(drop)
         }
         MessageContent::Profile { token_reference, profile } if *token_reference == token.reference => {
-            match Card::compile(profile) {
+            match Card::admit(profile, now_ms) {
                 Ok(_) => tx.set_profile(user.key, profile),
                 // The old card stays in use; the service sees it in the next report.
                 Err(error) => {

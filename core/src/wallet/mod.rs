@@ -252,6 +252,7 @@ impl Wallet {
         if self.alive().is_err() {
             return vec![0x69, 0x85];
         }
+        let _together = self.inner.context.calls.together();
         let answered = self.inner.taps.process(&self.inner.context, apdu);
         if answered.begun {
             Inner::watch(&self.inner);

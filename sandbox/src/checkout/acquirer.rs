@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use crate::issuer::{Authorisation, AuthorisationRequest, CaPublicKey, Issuer, IssuerError};
+use crate::issuer::{Authorisation, AuthorisationRequest, CaPublicKey, Issuer, IssuerError, TrackRequest};
 use crate::token_service::TokenService;
 
 /// The issuer answers at once; a server that is silent for this long is broken.
@@ -22,6 +22,12 @@ pub trait Acquirer: Send + Sync {
     /// # Errors
     /// [`AcquirerError`]: nobody knows whether the issuer has decided.
     fn authorise(&self, request: &AuthorisationRequest) -> Result<Authorisation, AcquirerError>;
+
+    /// The same for a payment by tracks.
+    ///
+    /// # Errors
+    /// As [`Acquirer::authorise`].
+    fn authorise_track(&self, request: &TrackRequest) -> Result<Authorisation, AcquirerError>;
 }
 
 /// Why the issuer gave no answer.
@@ -71,13 +77,17 @@ impl IssuerAcquirer {
     /// The authorities that terminals must trust.
     #[must_use]
     pub fn ca_keys(&self) -> Vec<CaPublicKey> {
-        vec![self.issuer.ca_public_key()]
+        self.issuer.ca_public_keys()
     }
 }
 
 impl Acquirer for IssuerAcquirer {
     fn authorise(&self, request: &AuthorisationRequest) -> Result<Authorisation, AcquirerError> {
         Ok(self.issuer.authorise(request, self.service.clock().now_ms())?)
+    }
+
+    fn authorise_track(&self, request: &TrackRequest) -> Result<Authorisation, AcquirerError> {
+        Ok(self.issuer.authorise_track(request, self.service.clock().now_ms())?)
     }
 }
 
@@ -139,6 +149,10 @@ impl HttpAcquirer {
 impl Acquirer for HttpAcquirer {
     fn authorise(&self, request: &AuthorisationRequest) -> Result<Authorisation, AcquirerError> {
         self.exchange(self.client.post(self.url("authorise")).json(request))
+    }
+
+    fn authorise_track(&self, request: &TrackRequest) -> Result<Authorisation, AcquirerError> {
+        self.exchange(self.client.post(self.url("authorise-track")).json(request))
     }
 }
 

@@ -56,7 +56,10 @@ pub struct Payment {
     pub currency: u16,
     /// What the terminal found of the card's signature; `None` if there was none to check.
     pub cda_verified: Option<bool>,
-    /// What the issuer found of the cryptogram; `None` if it was not asked.
+    /// What the terminal found of the relay resistance data; `None` if there were none to check.
+    pub relay_resisted: Option<bool>,
+    /// What the issuer found of the cryptogram, or of the checksums in mag-stripe mode; `None` if it was
+    /// not asked.
     pub cryptogram_verified: Option<bool>,
     /// The app's reference, as it reached the issuer.
     pub reference: Option<[u8; 8]>,
@@ -136,6 +139,10 @@ impl Checkout {
                 let answer = self.acquirer.authorise(&request)?;
                 (of(&answer), Some(answer))
             }
+            Outcome::OnlineByTrack(request) => {
+                let answer = self.acquirer.authorise_track(&request)?;
+                (of(&answer), Some(answer))
+            }
             Outcome::Declined(by) => (PaymentOutcome::Declined(by), None),
             Outcome::SeePhone => (PaymentOutcome::SeePhone, None),
             Outcome::NotAccepted(reason) => (PaymentOutcome::NotAccepted(reason), None),
@@ -146,6 +153,7 @@ impl Checkout {
             amount_minor: purchase.amount_minor,
             currency: purchase.currency,
             cda_verified: tap.cda_verified,
+            relay_resisted: tap.relay_resisted,
             cryptogram_verified: answer.as_ref().map(|answer| answer.cryptogram_verified),
             reference: answer.and_then(|answer| answer.reference),
             trace: tap.trace,

@@ -119,6 +119,14 @@ pub(crate) fn report(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// One JSON object on a line of its own, at once.
+pub(crate) fn report_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    writeln!(out)?;
+    Ok(out.flush()?)
+}
+
 /// What went wrong, with its causes, on standard error.
 pub(crate) fn complain(error: &anyhow::Error) {
     let coloured = std::io::stderr().is_terminal() && wants_colour();

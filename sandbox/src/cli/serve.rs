@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use nfcwallet_sandbox::checkout::HttpAcquirer;
-use nfcwallet_sandbox::issuer::CaPublicKey;
+use nfcwallet_sandbox::issuer::{CaPublicKey, CardShape, IssuerConfig, Personalisation};
 use nfcwallet_sandbox::servers::{Sandbox, SandboxConfig};
+use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
@@ -26,6 +27,13 @@ pub(crate) struct ServeOptions {
     /// How fast the token service answers
     #[arg(long, value_enum, default_value = "fast")]
     pace: Pace,
+    /// What cards the issuer makes, for example `mag_stripe`, `mag_stripe_only`, `relay_resistance`
+    #[arg(long, value_name = "SHAPE", default_value = "phone", value_parser = shape)]
+    card: CardShape,
+}
+
+fn shape(name: &str) -> Result<CardShape, serde::de::value::Error> {
+    CardShape::deserialize(name.into_deserializer())
 }
 
 /// What `serve` prints and writes to `serve.json`.
@@ -62,7 +70,9 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode> {
         let _context = runtime.enter();
         StopSignal::new()?
     };
-    let config = SandboxConfig { data: Some(options.data.clone()), ..SandboxConfig::default() };
+    let personalisation = Personalisation { shape: options.card, ..Personalisation::default() };
+    let issuer = IssuerConfig { personalisation, ..IssuerConfig::default() };
+    let config = SandboxConfig { data: Some(options.data.clone()), issuer, ..SandboxConfig::default() };
     let sandbox = Sandbox::start(config)
         .with_context(|| format!("the servers did not start on the folder {}", options.data.display()))?;
     sandbox.service().set_policy(options.pace.policy());
@@ -88,7 +98,7 @@ impl Served {
             gateway: addresses.gateway,
             control: addresses.control,
             trust_key: hex::encode(sandbox.trust_key()),
-            ca_keys: vec![sandbox.issuer().ca_public_key()],
+            ca_keys: sandbox.issuer().ca_public_keys(),
             pid: std::process::id(),
         }
     }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use nfcwallet_sandbox::checkout::{Amount, Checkout, HttpAcquirer, PhonePayment};
 use nfcwallet_sandbox::phone::{Call, Phone};
-use nfcwallet_sandbox::pos::Purchase;
+use nfcwallet_sandbox::pos::{Mode, Purchase};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -49,12 +49,38 @@ pub(crate) struct TapOptions {
     /// How much of the amount is cash back
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     cash_back: Option<String>,
+    /// What the reader speaks with the card. Mag-stripe mode wants a card that has it: `serve --card
+    /// mag_stripe`
+    #[arg(long, value_enum, default_value_t = ReaderMode::Emv)]
+    mode: ReaderMode,
+    /// The reader asks for relay resistance data, where the card has them: `serve --card
+    /// relay_resistance`
+    #[arg(long)]
+    relay_resistance: bool,
     /// Print every command and answer
     #[arg(long)]
     verbose: bool,
     /// Print one JSON object and nothing else
     #[arg(long)]
     json: bool,
+}
+
+/// A reader as the command line names it.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ReaderMode {
+    /// Cryptogram and signature
+    Emv,
+    /// Checksums in tracks
+    MagStripe,
+}
+
+impl From<ReaderMode> for Mode {
+    fn from(mode: ReaderMode) -> Self {
+        match mode {
+            ReaderMode::Emv => Self::Emv,
+            ReaderMode::MagStripe => Self::MagStripe,
+        }
+    }
 }
 
 pub(crate) fn run(options: &TapOptions) -> Result<ExitCode> {
@@ -97,6 +123,8 @@ fn purchase(options: &TapOptions, amount: Amount) -> Result<Purchase> {
     let now_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
     let mut purchase = Purchase::new(amount.minor(), amount.currency(), now_ms, unpredictable_number);
     purchase.merchant_category = options.merchant_category;
+    purchase.mode = options.mode.into();
+    purchase.relay_resistance = options.relay_resistance;
     if let Some(text) = &options.cash_back {
         let cash = Amount::parse("cash-back", text, &options.currency)?;
         ensure!(cash.minor() <= amount.minor(), "cash-back: {cash} is more than the amount, limit {amount}");
@@ -107,7 +135,7 @@ fn purchase(options: &TapOptions, amount: Amount) -> Result<Purchase> {
 }
 
 /// The name is part of a folder's name.
-fn check_user(user: &str) -> Result<()> {
+pub(crate) fn check_user(user: &str) -> Result<()> {
     let allowed = |letter: char| letter.is_alphanumeric() || "._-@+".contains(letter);
     ensure!(
         (1..=64).contains(&user.chars().count()) && user.chars().all(allowed),
@@ -117,7 +145,7 @@ fn check_user(user: &str) -> Result<()> {
 }
 
 /// Does what the status asks for, until the phone can pay or only its user can help.
-fn make_ready(phone: &Phone, user: &str, screen: &Screen) -> Result<()> {
+pub(crate) fn make_ready(phone: &Phone, user: &str, screen: &Screen) -> Result<()> {
     let before = handset::status(phone)?;
     if before.status < 0 {
         screen.line(&format!("{before}: connecting {user}"));
@@ -176,8 +204,13 @@ fn tell(screen: &Screen, amount: Amount, paid: &PhonePayment, stock: Option<Stoc
     if let Some(verified) = payment.cda_verified {
         screen.fact(&format!("the card's signature (CDA) is {}, says the terminal", right_or_wrong(verified)));
     }
+    if let Some(resisted) = payment.relay_resisted {
+        screen.fact(&format!("the relay resistance data are {}, says the terminal", right_or_wrong(resisted)));
+    }
     if let Some(verified) = payment.cryptogram_verified {
-        screen.fact(&format!("the cryptogram is {}, says the issuer", right_or_wrong(verified)));
+        let by_track = payment.trace.last().is_some_and(|exchange| exchange.name == "COMPUTE CRYPTOGRAPHIC CHECKSUM");
+        let what = if by_track { "checksum" } else { "cryptogram" };
+        screen.fact(&format!("the {what} is {}, says the issuer", right_or_wrong(verified)));
     }
     if let Some(reference) = payment.reference {
         screen.fact(&format!("reference {}", handset::reference_in_words(reference)));
@@ -194,11 +227,11 @@ fn tell(screen: &Screen, amount: Amount, paid: &PhonePayment, stock: Option<Stoc
 }
 
 /// What helps after a refusal.
-fn next_step(code: u32) -> Option<&'static str> {
+pub(crate) fn next_step(code: u32) -> Option<&'static str> {
     match code {
         10_003 => Some("let the user prove presence and tap again: add --authenticate"),
         10_008 => Some("the token is suspended: lift it through the control API (docs/sandbox.md, Act on tokens)"),
-        10_007 | 10_009 => Some("tap again: the phone does first what its status asks for"),
+        10_007 | 10_009 => Some("run this command again: the phone does first what its status asks for"),
         19_006 => Some("transit is off by default: add --transit"),
         _ => None,
     }
@@ -216,6 +249,7 @@ fn as_json(amount: Amount, paid: &PhonePayment, stock: Option<Stock>) -> serde_j
         "outcome": payment.outcome.name(),
         "code": paid.code,
         "cda_verified": payment.cda_verified,
+        "relay_resisted": payment.relay_resisted,
         "cryptogram_verified": payment.cryptogram_verified,
         "reference": payment.reference.map(hex::encode_upper),
         "credentials_left": stock.map(|stock| stock.usable),

@@ -5,21 +5,28 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use clap::error::ErrorKind;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nfcwallet_sandbox::phone::PhoneProgram;
+use nfcwallet_sandbox::torture::drift::{FEWEST_ROUNDS, MOST_ROUNDS, Stage, tap_time_percent};
 use nfcwallet_sandbox::torture::{self, Kind, Part, Plan, Violation};
 use serde::Serialize;
 use tempfile::TempDir;
 
 use super::screen::{self, Screen, Target};
+use super::serve::StopSignal;
+
+/// What a shell expects of a program that Ctrl-C ended: 128 and the signal's number.
+const INTERRUPTED: i32 = 130;
 
 /// Options of `torture`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Example, about a minute:\n  nfcwallet-sandbox torture --kills 300 --power-cuts 300 --processes 10\n\n\
-                        Exit code 1 means that a promise was broken; the seed and the last steps are printed, and the \
-                        wallet's folder is kept."
+                  Exit code 1 means that a promise was broken; the seed and the last steps are printed, and the \
+                  wallet's folder is kept. The same seed draws the same breaks; what they meet also depends on \
+                  the machine's own timing (docs/reliability.md)."
 )]
 pub(crate) struct TortureOptions {
     /// Kill so many wallets (SIGKILL) while they work
@@ -31,6 +38,10 @@ pub(crate) struct TortureOptions {
     /// Let two processes share one wallet for so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     processes: u64,
+    /// Tap and replenish so many times in a row, then delete and activate so many times, in one
+    /// process, and measure what grows: 0 for none, else 40 to 50000
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = rounds)]
+    drift: u64,
     /// Draw everything from this; drawn itself if absent
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -50,7 +61,26 @@ struct Report<'a> {
     parts: &'a [Part],
 }
 
+fn rounds(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(number) if number == 0 || (FEWEST_ROUNDS..=MOST_ROUNDS).contains(&number) => Ok(number),
+        _ => Err(format!("is neither 0 nor {FEWEST_ROUNDS} to {MOST_ROUNDS}")),
+    }
+}
+
+impl TortureOptions {
+    /// Ends the program with a usage error if there is nothing to do.
+    fn or_usage_error(&self) {
+        if [self.kills, self.power_cuts, self.processes, self.drift] == [0; 4] {
+            let text = "nothing to do: --kills, --power-cuts, --processes and --drift are all 0\n";
+            clap::Error::raw(ErrorKind::ValueValidation, text).exit();
+        }
+    }
+}
+
 pub(crate) fn run(options: &TortureOptions) -> Result<ExitCode> {
+    options.or_usage_error();
+    ensure!(options.drift == 0 || cfg!(target_os = "linux"), "--drift reads /proc, which only Linux has");
     let seed = options.seed.map_or_else(super::drawn_seed, Ok)?;
     let temporary = TempDir::with_prefix("nfcwallet-torture-").context("no temporary folder")?;
     let folder = options.folder.clone().unwrap_or_else(|| temporary.path().to_owned());
@@ -59,14 +89,16 @@ pub(crate) fn run(options: &TortureOptions) -> Result<ExitCode> {
         kills: options.kills,
         power_cuts: options.power_cuts,
         processes: Duration::from_secs(options.processes),
+        drift: options.drift,
         seed,
         program: PhoneProgram { path, arguments: vec!["phone".into()] },
         folder,
     };
+    tidy_up_when_interrupted(temporary.path().to_owned())?;
     let screen = Screen::new(Target::beside_report(options.json, false), false);
     screen.line(&format!(
-        "{} kills, {} power cuts, {} s of two processes; seed {seed}",
-        plan.kills, plan.power_cuts, options.processes
+        "{} kills, {} power cuts, {} s of two processes, {} rounds of drift; seed {seed}",
+        plan.kills, plan.power_cuts, options.processes, plan.drift
     ));
     let bar = bar(&screen);
     let shown = Mutex::new(None);
@@ -86,6 +118,24 @@ pub(crate) fn run(options: &TortureOptions) -> Result<ExitCode> {
             ExitCode::FAILURE
         }
     })
+}
+
+/// On a signal the wallets end with their standard inputs, which end with this process; the temporary
+/// folder would stay.
+fn tidy_up_when_interrupted(folder: PathBuf) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no threads")?;
+    let stop = {
+        let _context = runtime.enter();
+        StopSignal::new()?
+    };
+    let wait = move || {
+        runtime.block_on(stop.wait());
+        // Nobody is left to tell if it cannot be removed.
+        drop(std::fs::remove_dir_all(&folder));
+        std::process::exit(INTERRUPTED);
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).context("no threads")?;
+    Ok(())
 }
 
 fn bar(screen: &Screen) -> ProgressBar {
@@ -130,6 +180,9 @@ fn tell(screen: &Screen, parts: &[Part], violation: Option<&Violation>) {
             part.seconds
         ));
     }
+    for part in parts {
+        tell_drift(screen, part);
+    }
     match violation {
         None => screen.good(
             "no credential paid twice, no counter repeated, at most one credential was lost a break, and every wallet \
@@ -143,6 +196,38 @@ fn tell(screen: &Screen, parts: &[Part], violation: Option<&Violation>) {
                 screen.fact(step);
             }
             screen.line(&format!("try the same again with --seed {}", violation.seed));
+        }
+    }
+}
+
+/// Windows and verdicts; nothing for the other parts.
+fn tell_drift(screen: &Screen, part: &Part) {
+    if part.samples.is_empty() {
+        return;
+    }
+    screen.line(&format!(
+        "\n{:<10} {:>7} {:>12} {:>12} {:>8} {:>8} {:>12}",
+        "drift", "rounds", "store KiB", "memory KiB", "handles", "threads", "tap p50 ms"
+    ));
+    for sample in &part.samples {
+        screen.line(&format!(
+            "{:<10} {:>7} {:>12} {:>12} {:>8} {:>8} {:>12.2}",
+            sample.stage.to_string(),
+            sample.rounds,
+            sample.store_bytes / 1_024,
+            sample.memory_bytes / 1_024,
+            sample.handles,
+            sample.threads,
+            Duration::from_micros(sample.tap_us).as_secs_f64() * 1e3
+        ));
+    }
+    for verdict in &part.verdicts {
+        screen.fact(&verdict.to_string());
+    }
+    for stage in [Stage::Pay, Stage::Activate] {
+        if let Some(percent) = tap_time_percent(stage, &part.samples) {
+            screen
+                .fact(&format!("{stage}: the last window's taps took {percent} % of the first one's (reported only)"));
         }
     }
 }

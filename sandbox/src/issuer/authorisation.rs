@@ -239,7 +239,7 @@ impl TokenStandings for AllActive {
 }
 
 /// Two decimal digits a byte.
-fn decimal(bytes: &[u8]) -> Option<u64> {
+pub(super) fn decimal(bytes: &[u8]) -> Option<u64> {
     bytes.iter().try_fold(0u64, |number, byte| {
         let (high, low) = (u64::from(byte >> 4), u64::from(byte & 0xF));
         (high < 10 && low < 10).then(|| number * 100 + high * 10 + low)
@@ -261,6 +261,42 @@ mod tests {
         for length in (0..40).filter(|length| *length != 18 && *length != 26) {
             assert_eq!(IssuerApplicationData::parse(&vec![1; length]), None, "{length}");
         }
+    }
+
+    #[test]
+    fn the_input_of_the_cryptogram_has_the_published_order() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../../core/src/card/vectors/symmetric.json")).unwrap();
+        let vectors = &vectors["application_cryptogram"];
+        let fields = vectors["input_fields"].as_array().unwrap();
+        let value = |tag: &str| {
+            let field = fields.iter().find(|field| field["tag"] == tag).unwrap();
+            hex::decode(field["value"].as_str().unwrap()).unwrap()
+        };
+        let request = AuthorisationRequest {
+            pan: Pan::complete("541333900000001").unwrap(),
+            pan_sequence: 0,
+            amount: value("9F02").try_into().unwrap(),
+            other_amount: value("9F03").try_into().unwrap(),
+            terminal_country: value("9F1A").try_into().unwrap(),
+            terminal_verification_results: value("95").try_into().unwrap(),
+            currency: value("5F2A").try_into().unwrap(),
+            date: value("9A").try_into().unwrap(),
+            kind: value("9C")[0],
+            unpredictable_number: value("9F37").try_into().unwrap(),
+            aip: value("82").try_into().unwrap(),
+            atc: u16::from_be_bytes(value("9F36").try_into().unwrap()),
+            cid: 0x80,
+            cryptogram: [0; 8],
+            issuer_application_data: [&[1, CVN], &value("CVR")[..], &[0; 10]].concat(),
+            cvm_results: [0; 3],
+            card_authentication: CardAuthentication::NotPerformed,
+            merchant_category: 0,
+            merchant_name: String::new(),
+        };
+        let iad = IssuerApplicationData::parse(&request.issuer_application_data).unwrap();
+        let input = hex::decode(vectors["input"].as_str().unwrap()).unwrap();
+        assert_eq!(request.cryptogram_input(&iad), input);
     }
 
     #[test]

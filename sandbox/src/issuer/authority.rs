@@ -1,7 +1,8 @@
 //! A test certification authority and the issuer under it: RSA keys and EMV certificates.
 //!
-//! Keys are made at start (or from a seed) and belong to no scheme: the index is one that none uses.
-//! Layouts: EMV Book 2, 5.1 and 6.1.
+//! Keys are made at start (or from a seed) and belong to no scheme: the index is one that none uses. Two
+//! chains of other lengths come ready made, since making them takes a second ([`Authority::short`],
+//! [`Authority::long`]). Layouts: EMV Book 2, 5.1 and 6.1.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,12 +16,16 @@ use rsa::{BoxedUint, RsaPrivateKey};
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
-use super::{IssuerError, Pan};
+use super::{IssuerError, Pan, test_keys};
 
 /// The RID of the test authority's certificates.
 pub const RID: [u8; 5] = [0xA0, 0x00, 0x00, 0x00, 0x04];
 /// Tag 8F: an index that no scheme uses.
 pub const CA_INDEX: u8 = 0xEE;
+/// Tag 8F of [`Authority::short`].
+const SHORT_INDEX: u8 = 0xEC;
+/// Tag 8F of [`Authority::long`].
+const LONG_INDEX: u8 = 0xED;
 /// The first digits of every test token; also the issuer identifier of the issuer's certificate.
 pub const ISSUER_PREFIX: &str = "541333";
 /// The issuer's certificate is good until this month (MMYY).
@@ -30,12 +35,15 @@ const ALGORITHMS: [u8; 2] = [0x01, 0x01];
 /// Public exponent of all keys: with 3 the phone checks its own signature fastest.
 const EXPONENT: [u8; 1] = [0x03];
 
+/// In bits: tag 9F46 of this length fills a record of 254 bytes.
+const LONGEST_ISSUER_KEY: usize = 1976;
+
 /// How long the keys are, in bits: multiples of 8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeySizes {
     /// The authority's key, at most 1984: its certificates must fit a record.
     pub ca_bits: usize,
-    /// The issuer's key, at most 1984.
+    /// The issuer's key, at most 1976: tag 9F46 takes one byte more of a record than tag 90.
     pub issuer_bits: usize,
 }
 
@@ -116,6 +124,7 @@ pub struct IccSubject<'a> {
 
 /// The authority's key, the issuer's key, and the issuer's certificate.
 pub struct Authority {
+    index: u8,
     ca: RsaKey,
     issuer: RsaKey,
     issuer_certificate: Certificate,
@@ -123,7 +132,7 @@ pub struct Authority {
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Authority(index {CA_INDEX:02X}, keys redacted)")
+        write!(f, "Authority(index {:02X}, keys redacted)", self.index)
     }
 }
 
@@ -133,8 +142,45 @@ impl Authority {
     /// # Errors
     /// [`IssuerError::Key`] for sizes out of range.
     pub fn generate(rng: &mut impl CryptoRng, sizes: KeySizes) -> Result<Self, IssuerError> {
-        let ca = RsaKey::generate(rng, sizes.ca_bits)?;
-        let issuer = RsaKey::generate(rng, sizes.issuer_bits)?;
+        if sizes.issuer_bits > LONGEST_ISSUER_KEY {
+            let reason = format!("is {} bits, limit {LONGEST_ISSUER_KEY} for an issuer's", sizes.issuer_bits);
+            return Err(IssuerError::Key { reason });
+        }
+        Self::with_keys(CA_INDEX, RsaKey::generate(rng, sizes.ca_bits)?, RsaKey::generate(rng, sizes.issuer_bits)?)
+    }
+
+    /// A chain of short keys, the same in all sandboxes: authority and issuer 1152 bits.
+    ///
+    /// # Errors
+    /// [`IssuerError::Key`]; not for the keys of this library.
+    pub fn short() -> Result<Arc<Self>, IssuerError> {
+        static SHORT: OnceLock<Arc<Authority>> = OnceLock::new();
+        Self::prepared(&SHORT, SHORT_INDEX, &test_keys::SHORT)
+    }
+
+    /// A chain of the longest keys whose certificates fit records, the same in all sandboxes: authority
+    /// 1984 bits, issuer 1976.
+    ///
+    /// # Errors
+    /// As [`Self::short`].
+    pub fn long() -> Result<Arc<Self>, IssuerError> {
+        static LONG: OnceLock<Arc<Authority>> = OnceLock::new();
+        Self::prepared(&LONG, LONG_INDEX, &test_keys::LONG)
+    }
+
+    fn prepared(
+        place: &'static OnceLock<Arc<Self>>,
+        index: u8,
+        keys: &test_keys::TestKeys,
+    ) -> Result<Arc<Self>, IssuerError> {
+        if let Some(authority) = place.get() {
+            return Ok(Arc::clone(authority));
+        }
+        let made = Self::with_keys(index, RsaKey::from_primes(keys.ca)?, RsaKey::from_primes(keys.issuer)?)?;
+        Ok(Arc::clone(place.get_or_init(|| Arc::new(made))))
+    }
+
+    fn with_keys(index: u8, ca: RsaKey, issuer: RsaKey) -> Result<Self, IssuerError> {
         let [length, exponent_length] = key_lengths(&issuer)?;
         let mut head = vec![0x02];
         head.extend(super::pan::pack_digits(&format!("{ISSUER_PREFIX:F<8}")));
@@ -143,7 +189,7 @@ impl Authority {
         head.extend(ALGORITHMS);
         head.extend([length, exponent_length]);
         let issuer_certificate = ca.certify(&head, &issuer, &[])?;
-        Ok(Self { ca, issuer, issuer_certificate })
+        Ok(Self { index, ca, issuer, issuer_certificate })
     }
 
     /// Makes the keys that belong to `seed`: the same ones each time.
@@ -173,7 +219,7 @@ impl Authority {
     /// What terminals must know to check this authority's cards.
     #[must_use]
     pub fn ca_public_key(&self) -> CaPublicKey {
-        CaPublicKey { rid: RID, index: CA_INDEX, modulus: self.ca.modulus(), exponent: EXPONENT.to_vec() }
+        CaPublicKey { rid: RID, index: self.index, modulus: self.ca.modulus(), exponent: EXPONENT.to_vec() }
     }
 
     /// The issuer's public key, certified by the authority.
@@ -247,6 +293,15 @@ impl RsaKey {
         }
         let [exponent] = EXPONENT;
         RsaPrivateKey::new_with_exp_unchecked(rng, bits, BoxedUint::from(exponent)).map(Self).map_err(key_error)
+    }
+
+    fn from_primes([p, q]: [&str; 2]) -> Result<Self, IssuerError> {
+        let prime = |text| {
+            let bytes = hex::decode(text).map_err(|error| IssuerError::Key { reason: error.to_string() })?;
+            Ok::<_, IssuerError>(BoxedUint::from_be_slice_vartime(&bytes))
+        };
+        let [exponent] = EXPONENT;
+        RsaPrivateKey::from_p_q(prime(p)?, prime(q)?, BoxedUint::from(exponent)).map(Self).map_err(key_error)
     }
 
     fn modulus(&self) -> Vec<u8> {
@@ -327,10 +382,16 @@ mod tests {
     }
 
     #[test]
+    fn an_issuers_key_whose_certificates_fit_no_record_is_refused() {
+        let sizes = KeySizes { ca_bits: 1984, issuer_bits: 1984 };
+        assert!(matches!(Authority::from_seed([3; 32], sizes), Err(IssuerError::Key { .. })));
+    }
+
+    #[test]
     fn the_chain_is_recovered_by_an_independent_program_for_all_sizes() {
         // (CA, issuer, ICC); with the last one both moduli fit their certificates.
         for (ca_bits, issuer_bits, icc_bits) in
-            [(1408, 1408, 1152), (1152, 1152, 896), (1984, 1984, 1408), (1408, 1120, 768)]
+            [(1408, 1408, 1152), (1152, 1152, 896), (1984, 1976, 1408), (1408, 1120, 768)]
         {
             let authority = Authority::from_seed([3; 32], KeySizes { ca_bits, issuer_bits }).unwrap();
             let icc = IccKey::from_seed([4; 32], icc_bits).unwrap();
@@ -383,6 +444,14 @@ mod tests {
         let certificate = authority.certify_icc(&icc, &subject(&pan(), &[])).unwrap();
         assert_eq!(authority.issuer_certificate().remainder.as_ref().map(Vec::len), Some(36));
         assert_eq!(certificate.remainder.map(|rest| rest.len()), Some(10));
+    }
+
+    #[test]
+    fn the_prepared_keys_have_their_lengths() {
+        let lengths =
+            |authority: Arc<Authority>| (authority.ca.modulus().len() * 8, authority.issuer.modulus().len() * 8);
+        assert_eq!(lengths(Authority::short().unwrap()), (1152, 1152));
+        assert_eq!(lengths(Authority::long().unwrap()), (1984, 1976));
     }
 
     #[test]

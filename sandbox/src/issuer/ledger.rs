@@ -27,6 +27,9 @@ CREATE TABLE IF NOT EXISTS credential (
     expires_at_ms INTEGER NOT NULL,
     PRIMARY KEY (token, atc)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mag_stripe (
+    token TEXT PRIMARY KEY REFERENCES token (reference)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cryptogram (
     id INTEGER PRIMARY KEY,
     seen_at_ms INTEGER NOT NULL,
@@ -74,9 +77,9 @@ pub struct LedgerEntry {
     pub token: Option<String>,
     /// Tag 9F36.
     pub atc: u16,
-    /// Tag 9F26.
+    /// Tag 9F26; of a payment by tracks the unpredictable number and the checksum's digits.
     pub cryptogram: [u8; 8],
-    /// Tag 9F37.
+    /// Tag 9F37 (or 9F6A).
     pub unpredictable_number: [u8; 4],
     /// Tag 9F02.
     pub amount_minor: Option<u64>,
@@ -199,6 +202,35 @@ impl Ledger {
         }
         transaction.commit()?;
         Ok(())
+    }
+
+    /// Notes whether the token's card has mag-stripe mode.
+    pub(crate) fn set_mag_stripe(&self, token: &str, has_mode: bool) -> Result<(), IssuerError> {
+        let sql = match has_mode {
+            true => "INSERT OR IGNORE INTO mag_stripe (token) VALUES (?1)",
+            false => "DELETE FROM mag_stripe WHERE token = ?1",
+        };
+        self.lock().execute(sql, [token])?;
+        Ok(())
+    }
+
+    /// The token's card has mag-stripe mode.
+    pub(crate) fn has_mag_stripe(&self, token: &str) -> Result<bool, IssuerError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM mag_stripe WHERE token = ?1)";
+        Ok(self.lock().query_row(sql, [token], |row| row.get(0))?)
+    }
+
+    /// The issued counters of the token whose decimal digits end in these; first those that were never
+    /// seen with a good cryptogram, then by their size.
+    pub(crate) fn counters_ending_in(&self, token: &str, digits: &str) -> Result<Vec<u16>, IssuerError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare(
+            "SELECT atc FROM credential WHERE token = ?1 AND substr('00000' || atc, -length(?2)) = ?2
+             ORDER BY EXISTS (SELECT 1 FROM cryptogram
+                              WHERE cryptogram.token = ?1 AND cryptogram.atc = credential.atc AND verified), atc",
+        )?;
+        let counters = statement.query_map(params![token, digits], |row| row.get(0))?;
+        Ok(counters.collect::<Result<_, _>>()?)
     }
 
     /// How many credentials the token was ever given.

@@ -20,10 +20,13 @@ pub mod authorisation;
 pub mod authority;
 pub mod keys;
 pub mod ledger;
+pub mod magstripe;
 mod pan;
-pub mod personalise;
+mod personalise;
 #[cfg(test)]
 pub(crate) mod published;
+pub mod shape;
+mod test_keys;
 pub(crate) mod tlv;
 pub mod verify;
 
@@ -43,12 +46,11 @@ pub use authorisation::{
 pub use authority::{Authority, CaPublicKey, IccKey, KeySizes};
 use ledger::Fresh;
 pub use ledger::{Ledger, LedgerEntry, TokenRecord, Violation, ViolationKind};
-pub use pan::{Pan, PanError};
+pub use magstripe::TrackRequest;
+pub use pan::{Numbering, Pan, PanError};
 use personalise::Parts;
-pub use personalise::{CardShape, Month, Personalisation};
+pub use shape::{CardShape, Month, Personalisation};
 
-/// Tag 5F34 of every token.
-const PAN_SEQUENCE: u8 = 0;
 /// Key derivation index in tag 9F10.
 const KEY_INDEX: u8 = 1;
 /// Response codes of the response cryptogram: approved, do not honour.
@@ -64,6 +66,8 @@ pub struct IssuerConfig {
     pub key_sizes: KeySizes,
     /// What cards are like unless [`Issuer::personalise_as`] says otherwise.
     pub personalisation: Personalisation,
+    /// What its tokens' numbers look like.
+    pub numbering: Numbering,
     /// The ledger's file; `None` keeps it in memory.
     pub ledger: Option<PathBuf>,
 }
@@ -130,11 +134,33 @@ impl From<PanError> for IssuerError {
 
 /// The issuer. All methods may be called from any thread; none calls out under a lock.
 pub struct Issuer {
-    authority: Arc<Authority>,
+    authorities: Authorities,
     seed: Secret<32>,
     personalisation: Personalisation,
+    numbering: Numbering,
     ledger: Ledger,
     standings: Arc<dyn TokenStandings>,
+}
+
+/// The authorities under which this issuer makes cards: its own, and two with keys of other lengths.
+struct Authorities {
+    own: Arc<Authority>,
+    short: Arc<Authority>,
+    long: Arc<Authority>,
+}
+
+impl Authorities {
+    fn under(own: Arc<Authority>) -> Result<Self, IssuerError> {
+        Ok(Self { own, short: Authority::short()?, long: Authority::long()? })
+    }
+
+    fn of(&self, shape: CardShape) -> &Authority {
+        match shape {
+            CardShape::ShortKeys => &self.short,
+            CardShape::LongKeys => &self.long,
+            _ => &self.own,
+        }
+    }
 }
 
 impl std::fmt::Debug for Issuer {
@@ -152,7 +178,7 @@ impl Issuer {
     pub fn new(config: IssuerConfig) -> Result<Self, IssuerError> {
         let (ledger, seed) = open_ledger(&config)?;
         let authority = Authority::from_seed(derived(&seed, &["authority"]), config.key_sizes)?;
-        Ok(Self::assemble(config, ledger, seed, Arc::new(authority)))
+        Self::assemble(config, ledger, seed, Arc::new(authority))
     }
 
     /// An issuer under a given authority; for tests that start many ([`Authority::shared`]).
@@ -161,11 +187,18 @@ impl Issuer {
     /// [`IssuerError`].
     pub fn under(authority: Arc<Authority>, config: IssuerConfig) -> Result<Self, IssuerError> {
         let (ledger, seed) = open_ledger(&config)?;
-        Ok(Self::assemble(config, ledger, seed, authority))
+        Self::assemble(config, ledger, seed, authority)
     }
 
-    fn assemble(config: IssuerConfig, ledger: Ledger, seed: Secret<32>, authority: Arc<Authority>) -> Self {
-        Self { authority, seed, personalisation: config.personalisation, ledger, standings: Arc::new(AllActive) }
+    fn assemble(
+        config: IssuerConfig,
+        ledger: Ledger,
+        seed: Secret<32>,
+        authority: Arc<Authority>,
+    ) -> Result<Self, IssuerError> {
+        let authorities = Authorities::under(authority)?;
+        let IssuerConfig { personalisation, numbering, .. } = config;
+        Ok(Self { authorities, seed, personalisation, numbering, ledger, standings: Arc::new(AllActive) })
     }
 
     /// The same issuer, asking `standings` at every authorisation.
@@ -174,10 +207,18 @@ impl Issuer {
         Self { standings, ..self }
     }
 
-    /// What a terminal must know to check this issuer's cards.
+    /// What a terminal must know to check the cards of [`CardShape::Phone`] and of the other shapes with
+    /// keys of that length.
     #[must_use]
     pub fn ca_public_key(&self) -> CaPublicKey {
-        self.authority.ca_public_key()
+        self.authorities.own.ca_public_key()
+    }
+
+    /// What a terminal must know to check this issuer's cards of all shapes.
+    #[must_use]
+    pub fn ca_public_keys(&self) -> Vec<CaPublicKey> {
+        let Authorities { own, short, long } = &self.authorities;
+        [own, short, long].map(|authority| authority.ca_public_key()).into()
     }
 
     /// Everything that reached the issuer.
@@ -205,13 +246,14 @@ impl Issuer {
         personalisation: &Personalisation,
     ) -> Result<Profile, IssuerError> {
         let token = self.token(token_reference, user)?;
+        self.ledger.set_mag_stripe(token_reference, personalisation.shape.has_mag_stripe())?;
         let bits = personalisation.shape.icc_bits();
         let key = IccKey::from_seed(derived(&self.seed, &["icc", &bits.to_string(), token_reference]), bits)?;
         Parts {
-            authority: &self.authority,
+            authority: self.authorities.of(personalisation.shape),
             key: &key,
             pan: &token.pan,
-            sequence: PAN_SEQUENCE,
+            sequence: self.numbering.sequence,
             key_index: KEY_INDEX,
             personalisation,
         }
@@ -237,8 +279,13 @@ impl Issuer {
         let atcs: Vec<u16> = if count == 0 { Vec::new() } else { (first_atc..=end).collect() };
         self.ledger.add_credentials(token_reference, &atcs, expires_at_ms)?;
         let master = self.master_key(&token.pan);
-        let credential =
-            |atc| WireCredential { atc, session_key: keys::session_key(&master, atc), cvc3_key: None, expires_at_ms };
+        let cvc3_master = self.ledger.has_mag_stripe(token_reference)?.then(|| self.cvc3_master_key(&token.pan));
+        let credential = |atc| WireCredential {
+            atc,
+            session_key: keys::session_key(&master, atc),
+            cvc3_key: cvc3_master.as_ref().map(|master| keys::session_key(master, atc)),
+            expires_at_ms,
+        };
         Ok(atcs.into_iter().map(credential).collect())
     }
 
@@ -247,7 +294,7 @@ impl Issuer {
     /// # Errors
     /// [`IssuerError::Ledger`]: nothing was decided.
     pub fn authorise(&self, request: &AuthorisationRequest, now_ms: i64) -> Result<Authorisation, IssuerError> {
-        let token = self.ledger.token_by_pan(&request.pan)?.filter(|_| request.pan_sequence == PAN_SEQUENCE);
+        let token = self.ledger.token_by_pan(&request.pan)?.filter(|_| request.pan_sequence == self.numbering.sequence);
         let iad = IssuerApplicationData::parse(&request.issuer_application_data);
         let session = token.as_ref().map(|token| keys::session_key(&self.master_key(&token.pan), request.atc));
         let verified = match (&session, &iad) {
@@ -310,6 +357,10 @@ impl Issuer {
         if request.card_authentication == CardAuthentication::Failed {
             return Some(DeclineReason::CardAuthenticationFailed);
         }
+        self.standing_problem(token)
+    }
+
+    fn standing_problem(&self, token: &TokenRecord) -> Option<DeclineReason> {
         match self.standings.standing(&token.reference) {
             TokenStanding::Active => None,
             TokenStanding::Inactive => Some(DeclineReason::TokenInactive),
@@ -319,7 +370,7 @@ impl Issuer {
     }
 
     fn token(&self, reference: &str, user: &str) -> Result<TokenRecord, IssuerError> {
-        // The loop ends: each try is another number of 10^8, and a token that another thread adds is found.
+        // The loop ends: each try is another number of 10^6 and more, and a token that another thread adds is found.
         for attempt in 0u32.. {
             if let Some(token) = self.ledger.token(reference)? {
                 return if token.user == user { Ok(token) } else { Err(IssuerError::WrongUser) };
@@ -333,17 +384,35 @@ impl Issuer {
         Err(IssuerError::Ledger("no number is free".to_owned()))
     }
 
-    /// A number of the test range: prefix, 9 digits that belong to the reference, check digit.
+    /// A number of the test range that belongs to the reference.
     fn number(&self, reference: &str, attempt: u32) -> Result<Pan, PanError> {
         let bytes = derived(&self.seed, &["number", &attempt.to_string(), reference]);
-        let digits: String = bytes.iter().take(9).map(|byte| char::from(b'0' + byte % 10)).collect();
-        Pan::complete(&format!("{}{digits}", authority::ISSUER_PREFIX))
+        self.numbering.number(authority::ISSUER_PREFIX, &bytes)
+    }
+
+    /// The master key that all cards' keys derive from (EMV Book 2, A1.4): for another program that
+    /// checks this issuer's cryptograms. A test key; a real issuer's never leaves its vault.
+    #[must_use]
+    pub fn issuer_master_key(&self) -> Secret<16> {
+        let bytes = derived(&self.seed, &["master key"]);
+        let (key, _) = bytes.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+        Secret::new(*key)
+    }
+
+    /// The master key of the keys for mag-stripe mode, likewise.
+    #[must_use]
+    pub fn issuer_cvc3_master_key(&self) -> Secret<16> {
+        let bytes = derived(&self.seed, &["cvc3 master key"]);
+        let (key, _) = bytes.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+        Secret::new(*key)
+    }
+
+    fn cvc3_master_key(&self, pan: &Pan) -> Secret<16> {
+        keys::icc_master_key(&self.issuer_cvc3_master_key(), pan, self.numbering.sequence)
     }
 
     fn master_key(&self, pan: &Pan) -> Secret<16> {
-        let issuer = derived(&self.seed, &["master key"]);
-        let (issuer, _) = issuer.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
-        keys::icc_master_key(&Secret::new(*issuer), pan, PAN_SEQUENCE)
+        keys::icc_master_key(&self.issuer_master_key(), pan, self.numbering.sequence)
     }
 }
 
@@ -352,6 +421,12 @@ fn cryptogram_is_right(session: &Secret<16>, request: &AuthorisationRequest, iad
 }
 
 fn open_ledger(config: &IssuerConfig) -> Result<(Ledger, Secret<32>), IssuerError> {
+    let Numbering { digits, sequence } = config.numbering;
+    for (field, value, limits) in [("digits", digits, 13..=19), ("sequence", sequence, 0..=99)] {
+        if !limits.contains(&value) {
+            return Err(IssuerError::Personalisation { field, reason: format!("is {value}, limit {limits:?}") });
+        }
+    }
     let ledger = match &config.ledger {
         Some(path) => Ledger::open(path)?,
         None => Ledger::in_memory()?,

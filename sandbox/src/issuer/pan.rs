@@ -101,6 +101,31 @@ impl From<Pan> for String {
     }
 }
 
+/// How an issuer numbers its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbering {
+    /// How many digits a number has: 13 to 19.
+    pub digits: u8,
+    /// Tag 5F34 of every token: 0 to 99.
+    pub sequence: u8,
+}
+
+impl Default for Numbering {
+    /// What cards in the field have: 16 digits, sequence number 0.
+    fn default() -> Self {
+        Self { digits: 16, sequence: 0 }
+    }
+}
+
+impl Numbering {
+    /// The number that belongs to `bytes`: `prefix`, a decimal digit for each byte, the check digit.
+    pub(super) fn number(self, prefix: &str, bytes: &[u8]) -> Result<Pan, PanError> {
+        let own = usize::from(self.digits).saturating_sub(prefix.len() + 1);
+        let digits: String = bytes.iter().take(own).map(|byte| char::from(b'0' + byte % 10)).collect();
+        Pan::complete(&format!("{prefix}{digits}"))
+    }
+}
+
 /// Why digits are no card number. Never holds the digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PanError {

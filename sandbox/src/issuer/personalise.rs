@@ -1,184 +1,21 @@
 //! The card of a token: records, certificates and rules, as one checked [`Profile`].
 //!
-//! Layout of the records: EMV Book 3, 7 and Annex A; one file with three records, the first signed.
+//! Layout of the records: EMV Book 3, 7 and Annex A; one file with three records, the first signed,
+//! unless the shape says otherwise.
 
-use nfcwallet_core::card::profile::{Application, CvmLimit, IadTemplate, Profile, Record, Rules, transit_categories};
+use nfcwallet_core::card::profile::{
+    Application, CaPublicKey, IadTemplate, Profile, Record, Rules, transit_categories,
+};
 
 use super::authorisation::CVN;
-use super::authority::{Authority, CA_INDEX, IccKey, IccSubject};
+use super::authority::{Authority, Certificate, IccKey, IccSubject};
+use super::magstripe::StaticTracks;
 use super::pan::pack_digits;
 use super::tlv::{join, tlv};
-use super::{IssuerError, Pan};
+use super::{CardShape, IssuerError, Pan, Personalisation};
 
-/// Credit and debit.
-const AID_CREDIT: &[u8] = &[0xA0, 0, 0, 0, 0x04, 0x10, 0x10];
-/// Maestro.
-const AID_MAESTRO: &[u8] = &[0xA0, 0, 0, 0, 0x04, 0x30, 0x60];
-/// 9F1D terminal risk management data, 9F1A country, 9F35 terminal type.
-const PHONE_PDOL: &[u8] = &[0x9F, 0x1D, 8, 0x9F, 0x1A, 2, 0x9F, 0x35, 1];
-/// Amounts, country, TVR, currency, date, kind, unpredictable number, terminal type, data
-/// authentication code, ICC dynamic number, CVM results.
-const LEGACY_CDOL1: &[u8] = &[
-    0x9F, 0x02, 6, 0x9F, 0x03, 6, 0x9F, 0x1A, 2, 0x95, 5, 0x5F, 0x2A, 2, 0x9A, 3, 0x9C, 1, 0x9F, 0x37, 4, 0x9F, 0x35,
-    1, 0x9F, 0x45, 2, 0x9F, 0x4C, 8, 0x9F, 0x34, 3,
-];
-/// 9F15 merchant category: makes transit visible.
-const MERCHANT_CATEGORY: &[u8] = &[0x9F, 0x15, 2];
-/// 9F21 time, 9F7C customer exclusive data.
-const ADVANCE: &[u8] = &[0x9F, 0x21, 3, 0x9F, 0x7C, 0x14];
 /// Only read by contact terminals, which insist on it: 91, 8A, 95, 9F37, 9F4C.
 const CDOL2: &[u8] = &[0x91, 0x0A, 0x8A, 2, 0x95, 5, 0x9F, 0x37, 4, 0x9F, 0x4C, 8];
-/// No CVM, always: CDCVM is announced by the AIP, not by the list.
-const NO_CVM: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 0x1F, 0x03];
-/// Online PIN where the terminal has it, else no CVM.
-const ONLINE_PIN: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 0x42, 0x03, 0x1F, 0x03];
-
-/// The shapes of card that this issuer makes. [`CardShape::Phone`] is what a wallet gets; the others
-/// show a wallet or a terminal what else is legal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum CardShape {
-    /// PDOL, on-device CVM, CDA, merchant category in CDOL1.
-    #[default]
-    Phone,
-    /// The same without a PDOL: the terminal's CVM limit stays unknown to the card.
-    PhoneWithoutPdol,
-    /// Maestro's AID instead of credit's.
-    Maestro,
-    /// Both AIDs, credit first.
-    TwoApplications,
-    /// A CDOL1 without the merchant category.
-    LegacyCdol,
-    /// A CDOL1 of 68 bytes.
-    AdvanceCdol,
-    /// A short ICC key that fits its certificate whole: no remainder.
-    ShortIccKey,
-    /// No on-device CVM in the AIP, online PIN in the CVM list.
-    PlasticCard,
-    /// No CDA: the cryptogram travels in the clear and the card has no certificates.
-    WithoutCda,
-}
-
-impl CardShape {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Phone,
-        Self::PhoneWithoutPdol,
-        Self::Maestro,
-        Self::TwoApplications,
-        Self::LegacyCdol,
-        Self::AdvanceCdol,
-        Self::ShortIccKey,
-        Self::PlasticCard,
-        Self::WithoutCda,
-    ];
-
-    /// The length of the card's RSA key.
-    pub(crate) fn icc_bits(self) -> usize {
-        match self {
-            Self::ShortIccKey => 1024,
-            _ => 1152,
-        }
-    }
-
-    fn applications(self) -> &'static [(&'static [u8], &'static str)] {
-        match self {
-            Self::Maestro => &[(AID_MAESTRO, "NFC Wallet Debit")],
-            Self::TwoApplications => &[(AID_CREDIT, "NFC Wallet"), (AID_MAESTRO, "NFC Wallet Debit")],
-            _ => &[(AID_CREDIT, "NFC Wallet")],
-        }
-    }
-
-    fn pdol(self) -> &'static [u8] {
-        match self {
-            Self::PhoneWithoutPdol => &[],
-            _ => PHONE_PDOL,
-        }
-    }
-
-    fn cdol1(self) -> Vec<u8> {
-        match self {
-            Self::LegacyCdol => LEGACY_CDOL1.to_vec(),
-            Self::AdvanceCdol => [LEGACY_CDOL1, MERCHANT_CATEGORY, ADVANCE].concat(),
-            _ => [LEGACY_CDOL1, MERCHANT_CATEGORY].concat(),
-        }
-    }
-
-    /// Tag 82: cardholder verification and terminal risk management; 02 on-device CVM, 01 CDA; EMV mode.
-    fn aip(self) -> [u8; 2] {
-        match self {
-            Self::PlasticCard => [0x19, 0x80],
-            Self::WithoutCda => [0x18, 0x80],
-            _ => [0x1B, 0x80],
-        }
-    }
-
-    fn cvm_list(self) -> &'static [u8] {
-        match self {
-            Self::PlasticCard => ONLINE_PIN,
-            _ => NO_CVM,
-        }
-    }
-
-    fn offers_cda(self) -> bool {
-        self.aip().first().is_some_and(|first| first & 0x01 != 0)
-    }
-}
-
-/// What a token's card is like.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Personalisation {
-    /// Its shape.
-    pub shape: CardShape,
-    /// First month of validity.
-    pub effective: Month,
-    /// Last month of validity.
-    pub expiry: Month,
-    /// ISO 3166 numeric; 5F28 and the card's idea of "domestic".
-    pub country: u16,
-    /// ISO 4217 numeric; tag 9F42.
-    pub currency: u16,
-    /// From which amounts the phone demands CDCVM by itself.
-    pub cvm_limits: Vec<CvmLimit>,
-    /// The phone demands CDCVM at every tap.
-    pub always_cdcvm: bool,
-}
-
-impl Default for Personalisation {
-    /// A German phone with euros, valid from January 2024 to December 2035, and CDCVM above 50 EUR,
-    /// 100 GBP, 100 USD, 80 CHF and 500 HKD.
-    fn default() -> Self {
-        let limit = |(currency, amount_minor)| CvmLimit { currency, amount_minor };
-        Self {
-            shape: CardShape::Phone,
-            effective: Month { year: 24, month: 1 },
-            expiry: Month { year: 35, month: 12 },
-            country: 276,
-            currency: 978,
-            cvm_limits: [(978, 5_000), (826, 10_000), (840, 10_000), (756, 8_000), (344, 50_000)].map(limit).into(),
-            always_cdcvm: false,
-        }
-    }
-}
-
-/// A month of this century.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Month {
-    /// 0 to 49: terminals read 50 and more as the last century.
-    pub year: u8,
-    /// 1 to 12.
-    pub month: u8,
-}
-
-impl Month {
-    fn last_day(self) -> u8 {
-        match self.month {
-            2 if self.year.is_multiple_of(4) => 29,
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
-        }
-    }
-}
 
 /// Everything that a card is made of.
 pub(crate) struct Parts<'a> {
@@ -205,8 +42,8 @@ impl Parts<'_> {
                 issuer_country: what.country,
                 cvm_limits: what.cvm_limits.clone(),
                 always_cdcvm: what.always_cdcvm,
-                countries: None,
-                currencies: None,
+                countries: what.countries.clone(),
+                currencies: what.currencies.clone(),
                 transit_categories: transit_categories(),
             },
         })
@@ -229,27 +66,32 @@ impl Parts<'_> {
 
     fn application(&self, aid: &[u8], label: &str, priority: u8) -> Result<Application, IssuerError> {
         let shape = self.personalisation.shape;
-        let data = self.cardholder_record();
-        let mut records = vec![Record { sfi: 2, number: 1, bytes: tlv(0x70, &data) }];
-        let mut icc_key = None;
+        let signed = self.signed_files();
+        let mut certified = None;
         if shape.offers_cda() {
-            // The content of the record, then the AIP, which 9F4A names (EMV Book 3, 10.3).
-            records.extend(self.certificate_records(&[data.as_slice(), &shape.aip()].concat())?);
-            icc_key = Some(self.key.parts()?);
+            // The content of the records, then the AIP, which 9F4A names (EMV Book 3, 10.3).
+            let content: Vec<u8> = signed.iter().flat_map(|(_, data)| data).copied().collect();
+            certified = Some(self.certificate_records(&[content.as_slice(), &shape.aip()].concat())?);
         }
-        let last = records.len().try_into().unwrap_or(u8::MAX);
+        let (mut records, mut afl) = layout(signed, certified.unwrap_or_default(), shape.offers_cda());
+        if shape.has_mag_stripe() {
+            // In front, unsigned: a reader that speaks both modes skips it there.
+            records.insert(0, Record { sfi: 1, number: 1, bytes: tlv(0x70, &self.static_tracks().record()) });
+            afl.splice(..0, [1 << 3, 1, 1, 0]);
+        }
+        let ca_key = self.authority.ca_public_key();
         Ok(Application {
             aid: aid.to_vec(),
             label: label.to_owned(),
             priority,
-            kernel_identifier: Vec::new(),
-            preferred_name: None,
-            data_objects: Vec::new(),
+            kernel_identifier: shape.kernel_identifier().to_vec(),
+            preferred_name: shape.preferred_name(),
+            data_objects: shape.data_objects().to_vec(),
             languages: Some("deen".to_owned()),
             pdol: shape.pdol().to_vec(),
             issuer_discretionary: self.device_data(),
             aip: shape.aip().to_vec(),
-            afl: vec![2 << 3, 1, last, u8::from(shape.offers_cda())],
+            afl,
             records,
             iad: IadTemplate {
                 key_index: self.key_index,
@@ -257,9 +99,13 @@ impl Parts<'_> {
                 // Unused counters, as cards in the field show them.
                 counters: vec![0, 0, 0, 0, 0, 0, 0, 0xFF],
             },
-            icc_key,
-            ca_key: None,
-            relay_resistance: None,
+            icc_key: shape.offers_cda().then(|| self.key.parts()).transpose()?,
+            ca_key: shape.offers_cda().then_some(CaPublicKey {
+                index: ca_key.index,
+                modulus: ca_key.modulus,
+                exponent: ca_key.exponent,
+            }),
+            relay_resistance: shape.relay_resistance(),
         })
     }
 
@@ -269,10 +115,21 @@ impl Parts<'_> {
         tlv(0x9F6E, &[high, low, 0, 0, b'1', b'4', 0])
     }
 
-    fn cardholder_record(&self) -> Vec<u8> {
+    /// What the certificate signs: the files and the content of their first record.
+    fn signed_files(&self) -> Vec<(u8, Vec<u8>)> {
+        let (holder, terms) = (self.holder_objects(), self.terms_objects());
+        match self.personalisation.shape {
+            shape if !shape.offers_emv_mode() => Vec::new(),
+            CardShape::TwoFiles => vec![(2, holder), (3, terms)],
+            _ => vec![(2, [holder, terms].concat())],
+        }
+    }
+
+    /// Whose card it is, and what it asks terminals for.
+    fn holder_objects(&self) -> Vec<u8> {
         let what = self.personalisation;
         let (from, until) = (what.effective, what.expiry);
-        let mut record = join([
+        join([
             tlv(0x57, &self.track2()),
             tlv(0x5A, &self.pan.packed()),
             tlv(0x5F24, &[bcd(until.year), bcd(until.month), bcd(until.last_day())]),
@@ -281,9 +138,15 @@ impl Parts<'_> {
             tlv(0x5F34, &[bcd(self.sequence)]),
             tlv(0x8C, &what.shape.cdol1()),
             tlv(0x8D, CDOL2),
+        ])
+    }
+
+    /// What it may be used for, and what terminals should do when something is wrong.
+    fn terms_objects(&self) -> Vec<u8> {
+        let what = self.personalisation;
+        let mut terms = join([
             tlv(0x8E, what.shape.cvm_list()),
-            // Everywhere and for everything: the phone itself decides on cash and refunds.
-            tlv(0x9F07, &[0xFF, 0xC0]),
+            tlv(0x9F07, &what.shape.usage_control()),
             tlv(0x9F08, &[0x00, 0x02]),
             tlv(0x9F0D, &[0xB0, 0x50, 0xBC, 0x80, 0x00]),
             tlv(0x9F0E, &[0; 5]),
@@ -291,9 +154,9 @@ impl Parts<'_> {
             tlv(0x9F42, &numeric(what.currency)),
         ]);
         if what.shape.offers_cda() {
-            record.extend(tlv(0x9F4A, &[0x82]));
+            terms.extend(tlv(0x9F4A, &[0x82]));
         }
-        record
+        terms
     }
 
     /// Tag 57: number, expiry, service code 201 (chip, any country), zeros up to 19 bytes.
@@ -303,7 +166,13 @@ impl Parts<'_> {
         pack_digits(&format!("{digits:0<37}"))
     }
 
-    fn certificate_records(&self, static_data: &[u8]) -> Result<[Record; 2], IssuerError> {
+    fn static_tracks(&self) -> StaticTracks<'_> {
+        let Personalisation { shape, expiry, .. } = *self.personalisation;
+        StaticTracks { pan: self.pan, expiry, with_track_1: shape.offers_emv_mode() }
+    }
+
+    /// The contents of the records with the two certificates.
+    fn certificate_records(&self, static_data: &[u8]) -> Result<Vec<Vec<u8>>, IssuerError> {
         let expiry = self.personalisation.expiry;
         let subject = IccSubject {
             pan: self.pan,
@@ -313,20 +182,35 @@ impl Parts<'_> {
         };
         let icc = self.authority.certify_icc(self.key, &subject)?;
         let issuer = self.authority.issuer_certificate();
-        let remainder = |tag, rest: &Option<Vec<u8>>| rest.as_deref().map(|rest| tlv(tag, rest)).unwrap_or_default();
-        let issuer_record = join([
-            tlv(0x8F, &[CA_INDEX]),
-            tlv(0x9F32, &issuer.exponent),
-            remainder(0x92, &issuer.remainder),
-            tlv(0x90, &issuer.certificate),
-        ]);
-        let icc_record =
-            join([tlv(0x9F47, &icc.exponent), remainder(0x9F48, &icc.remainder), tlv(0x9F46, &icc.certificate)]);
-        Ok([
-            Record { sfi: 2, number: 2, bytes: tlv(0x70, &issuer_record) },
-            Record { sfi: 2, number: 3, bytes: tlv(0x70, &icc_record) },
-        ])
+        let index = tlv(0x8F, &[self.authority.ca_public_key().index]);
+        let issuer_rest = [index, tlv(0x9F32, &issuer.exponent), remainder(0x92, issuer)].concat();
+        let icc_rest = [tlv(0x9F47, &icc.exponent), remainder(0x9F48, &icc)].concat();
+        let (issuer, icc) = (tlv(0x90, &issuer.certificate), tlv(0x9F46, &icc.certificate));
+        Ok(match self.personalisation.shape {
+            // A certificate of these lengths fills a record.
+            CardShape::LongKeys => vec![[issuer_rest, icc_rest].concat(), issuer, icc],
+            _ => vec![[issuer_rest, issuer].concat(), [icc_rest, icc].concat()],
+        })
     }
+}
+
+/// Puts the signed contents into the first record of their file, the others after the last of them, and
+/// writes the file locator.
+fn layout(signed: Vec<(u8, Vec<u8>)>, more: Vec<Vec<u8>>, offers_cda: bool) -> (Vec<Record>, Vec<u8>) {
+    let (mut records, mut afl) = (Vec::new(), Vec::new());
+    let last_file = signed.last().map(|(sfi, _)| *sfi);
+    for (sfi, content) in signed {
+        let more = if Some(sfi) == last_file { more.as_slice() } else { &[] };
+        let contents = [content].into_iter().chain(more.iter().cloned());
+        records.extend((1..).zip(contents).map(|(number, data)| Record { sfi, number, bytes: tlv(0x70, &data) }));
+        let last = u8::try_from(more.len() + 1).unwrap_or(u8::MAX);
+        afl.extend([sfi << 3, 1, last, u8::from(offers_cda)]);
+    }
+    (records, afl)
+}
+
+fn remainder(tag: u32, certificate: &Certificate) -> Vec<u8> {
+    certificate.remainder.as_deref().map(|rest| tlv(tag, rest)).unwrap_or_default()
 }
 
 /// Two decimal digits.
@@ -342,8 +226,10 @@ pub(crate) fn numeric(number: u16) -> [u8; 2] {
 
 #[cfg(test)]
 mod tests {
+    use nfcwallet_core::card::Card;
+
     use super::*;
-    use crate::issuer::authority::Certificate;
+    use crate::issuer::Authorities;
     use crate::issuer::tlv::tests::children;
     use crate::issuer::verify::{recover_icc_key, recover_issuer_key};
 
@@ -351,7 +237,7 @@ mod tests {
         let key = IccKey::from_seed([5; 32], shape.icc_bits()).unwrap();
         let personalisation = Personalisation { shape, ..Personalisation::default() };
         Parts {
-            authority: &Authority::shared().unwrap(),
+            authority: Authorities::under(Authority::shared().unwrap()).unwrap().of(shape),
             key: &key,
             pan: &Pan::complete("541333900000001").unwrap(),
             sequence: 0,
@@ -378,10 +264,15 @@ mod tests {
     fn every_record_fits_and_is_named_by_the_afl() {
         for shape in CardShape::ALL {
             for application in profile(shape).applications {
-                let [first, from, to, signed] = application.afl[..] else { panic!("one entry") };
-                assert_eq!((first, from), (0x10, 1), "{shape:?}");
-                assert_eq!(usize::from(to), application.records.len());
-                assert_eq!(signed == 1, application.icc_key.is_some());
+                let mut named = 0;
+                for entry in application.afl.chunks(4) {
+                    let [file, from, to, signed] = *entry else { panic!("entries of four") };
+                    assert_eq!((file & 7, from), (0, 1), "{shape:?}");
+                    // The static tracks are never signed.
+                    assert_eq!(signed == 1, file >> 3 != 1 && application.icc_key.is_some());
+                    named += usize::from(to);
+                }
+                assert_eq!(named, application.records.len());
                 for record in &application.records {
                     assert!(record.bytes.len() <= 254, "{shape:?} {} is {}", record.number, record.bytes.len());
                 }
@@ -391,11 +282,18 @@ mod tests {
 
     #[test]
     fn every_chain_leads_to_the_key_in_the_profile() {
-        let ca = Authority::shared().unwrap().ca_public_key();
-        for application in CardShape::ALL.into_iter().flat_map(|shape| profile(shape).applications) {
+        let authorities = Authorities::under(Authority::shared().unwrap()).unwrap();
+        let all = CardShape::ALL
+            .into_iter()
+            .flat_map(|shape| profile(shape).applications.into_iter().map(move |a| (shape, a)));
+        for (shape, application) in all {
             let Some(key) = &application.icc_key else { continue };
-            // Tag and length of the template are not signed: 70 81 and the length.
-            let mut static_data = application.records[0].bytes[3..].to_vec();
+            let ca = authorities.of(shape).ca_public_key();
+            // The first record of each file but that of the tracks, without tag and length of its template.
+            let signed = application.records.iter().filter(|record| record.number == 1 && record.sfi != 1);
+            let header = |bytes: &[u8]| if bytes[1] == 0x81 { 3 } else { 2 };
+            let mut static_data: Vec<u8> =
+                signed.flat_map(|record| record.bytes[header(&record.bytes)..].to_vec()).collect();
             static_data.extend(&application.aip);
             let part = |tag| value(&application, tag);
             let issuer = Certificate {
@@ -412,6 +310,14 @@ mod tests {
             let icc = recover_icc_key(&issuer, &icc, &static_data).unwrap();
             assert_eq!((&icc.modulus, &icc.exponent), (&key.modulus, &key.exponent));
             assert_eq!(icc.owner[..8], part(0x5A).unwrap());
+        }
+    }
+
+    #[test]
+    fn every_shape_is_admitted_by_the_wallet() {
+        for shape in CardShape::ALL {
+            let admitted = Card::admit(&profile(shape), 1_780_000_000_000);
+            assert!(admitted.is_ok(), "{shape:?}: {}", admitted.unwrap_err());
         }
     }
 

@@ -254,3 +254,21 @@ fn of_many_threads_with_one_counter_exactly_one_is_approved() {
     });
     assert_eq!(approved, 1);
 }
+
+#[test]
+fn numbers_have_the_length_and_the_sequence_that_the_issuer_gives() {
+    for digits in 13..=19 {
+        let config = IssuerConfig { numbering: Numbering { digits, sequence: 7 }, ..IssuerConfig::default() };
+        let issuer = Issuer::under(Authority::shared().unwrap(), config).unwrap();
+        let good = AuthorisationRequest { pan_sequence: 7, ..request(&issuer, "t", &one(&issuer, "t", 1)) };
+        assert_eq!((good.pan.expose().len(), good.pan.expose().starts_with("541333")), (usize::from(digits), true));
+        let other = AuthorisationRequest { pan_sequence: 0, ..good.clone() };
+        assert_eq!(issuer.authorise(&other, NOW).unwrap().decision, declined(DeclineReason::UnknownToken));
+        assert!(issuer.authorise(&good, NOW).unwrap().is_approved());
+    }
+    for numbering in [(12, 0), (20, 0), (16, 100)].map(|(digits, sequence)| Numbering { digits, sequence }) {
+        let config = IssuerConfig { numbering, ..IssuerConfig::default() };
+        let refused = Issuer::under(Authority::shared().unwrap(), config);
+        assert!(matches!(refused, Err(IssuerError::Personalisation { .. })), "{numbering:?}");
+    }
+}

@@ -323,7 +323,7 @@ impl TransactionPermit for Behaviour {
             "hang" => self.misbehave(Fault::Hang).map(|()| PermitDecision::Proceed),
             "panic" => self.misbehave(Fault::Panic).map(|()| PermitDecision::Proceed),
             "re_enter" => {
-                // A host that calls back: the inner APDU is refused, everything else is answered.
+                // A host that calls back: everything is answered, and the inner APDU declines the tap.
                 if let Some(wallet) = self.wallet.get() {
                     let inner = wallet.process_apdu(&hex::decode("80CA9F3600").unwrap_or_default());
                     drop(wallet.token_status());

@@ -41,6 +41,9 @@ pub struct PhoneOptions {
     /// Deadline of the key store in milliseconds.
     #[arg(long, default_value_t = 5_000)]
     pub key_store_deadline_ms: u64,
+    /// Deadline of permit and device state in milliseconds.
+    #[arg(long, default_value_t = 100)]
+    pub tap_deadline_ms: u64,
     /// How the key store behaves from the start: `locked`, `invalidated`, `fail`, `hang`.
     #[arg(long)]
     pub key_store: Option<String>,
@@ -59,6 +62,9 @@ pub struct PhoneOptions {
     /// Allow transit taps with the screen locked.
     #[arg(long)]
     pub locked_transit: bool,
+    /// How many transactions are kept.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub history_limit: u32,
     /// Ask for the user above this amount: currency by number, colon, minor units, for example 978:2000.
     #[arg(long, value_parser = limit)]
     pub password_free: Vec<CvmLimit>,
@@ -140,12 +146,15 @@ fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow
     }
     let trust_key = hex::decode(&options.trust_key)?;
     let mut config = WalletConfig::new(directory, "sandbox-mpp", trust_key);
+    config.history_limit = options.history_limit;
     config.support_transit = options.transit;
     config.support_lock_screen_pay = options.locked_transit;
     config.password_free_limits.clone_from(&options.password_free);
     config.deadlines = Deadlines {
         proxy: Duration::from_millis(options.proxy_deadline_ms),
         key_store: Duration::from_millis(options.key_store_deadline_ms),
+        permit: Duration::from_millis(options.tap_deadline_ms),
+        device_state: Duration::from_millis(options.tap_deadline_ms),
         ..Deadlines::default()
     };
     let wallet = Wallet::init(config, host)?;

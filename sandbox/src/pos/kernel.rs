@@ -22,7 +22,8 @@ use emv::de::terminal_capabilities::TerminalCapabilities;
 use emv::de::terminal_type::TerminalType;
 
 use super::reader::{Reader, ReaderError};
-use super::{DeclinedBy, Link, NotAccepted, Outcome, Purchase, TapResult, select};
+use super::relay::{self, RelayCheck};
+use super::{DeclinedBy, Link, Mode, NotAccepted, Outcome, Purchase, TapResult, select, tracks};
 use crate::issuer::{AuthorisationRequest, CardAuthentication, Pan};
 
 /// Credit and debit, Maestro; longer names of these also match.
@@ -35,12 +36,13 @@ const TAC_DENIAL: [u8; 5] = [0x04, 0, 0, 0, 0];
 const CONTACTLESS_CVMS: u8 = 0xCC;
 /// 9F1D byte 2: the amount is above the CVM required limit.
 const CVM_LIMIT_EXCEEDED: u8 = 0x80;
-/// 9F1D byte 3: no mag-stripe mode.
+/// 9F1D byte 3: no mag-stripe mode; no EMV mode.
 const NO_MAG_STRIPE: u8 = 0x80;
+const NO_EMV: u8 = 0x40;
 /// POS cardholder interaction information.
 const DF4B: Tag = Tag(0xDF4B);
 
-type Tx<'t> = Transaction<'t, Reader<'t>, HostMediated>;
+pub(super) type Tx<'t> = Transaction<'t, Reader<'t>, HostMediated>;
 
 /// Why a tap stops before the card's answer is judged.
 #[derive(Debug)]
@@ -89,37 +91,43 @@ pub(super) fn run(ca_keys: &[CaPublicKey], link: &mut Link<'_>, purchase: &Purch
     let settings = settings(purchase);
     let mut answered = |command: &[u8]| link(command);
     let mut tx = Transaction::new(Reader::new(&mut answered), &settings, inputs(purchase), HostMediated);
-    let mut cda_verified = None;
-    let outcome = match tap(&mut tx, ca_keys, purchase, &mut cda_verified) {
+    let mut found = Found::default();
+    let outcome = match tap(&mut tx, ca_keys, purchase, &mut found) {
         Ok(outcome) => outcome,
         Err(Stop::LinkLost) => Outcome::LinkLost,
         Err(Stop::NotAccepted(reason)) => Outcome::NotAccepted(reason),
     };
-    TapResult { outcome, cda_verified, trace: tx.card.into_trace() }
+    let Found { cda_verified, relay_resisted } = found;
+    TapResult { outcome, cda_verified, relay_resisted, trace: tx.card.into_trace() }
 }
 
-fn tap(
-    tx: &mut Tx<'_>,
-    ca_keys: &[CaPublicKey],
-    purchase: &Purchase,
-    cda_verified: &mut Option<bool>,
-) -> Result<Outcome, Stop> {
+/// What the kernel found out, however the tap ends.
+#[derive(Default)]
+struct Found {
+    cda_verified: Option<bool>,
+    relay_resisted: Option<bool>,
+}
+
+fn tap(tx: &mut Tx<'_>, ca_keys: &[CaPublicKey], purchase: &Purchase, found: &mut Found) -> Result<Outcome, Stop> {
     check(purchase)?;
     let fci = select_application(tx)?;
     let pdol_data = fci.pdol.as_ref().map(|pdol| pdol.resolve(&tx.ctx)).unwrap_or_default();
     let aip = tx.initiate(&pdol_data)?.aip.to_bytes();
     let [abilities, modes] = aip;
     // AIP byte 2: EMV mode.
-    if modes & 0x80 == 0 {
-        return Err(NotAccepted::MagStripeOnly.into());
+    match purchase.mode {
+        Mode::MagStripe => return tracks::pay(tx, purchase),
+        Mode::Emv if modes & 0x80 == 0 => return Err(NotAccepted::MagStripeOnly.into()),
+        Mode::Emv => {}
     }
+    let relay = resist_relays(tx, modes, purchase)?;
     let records = tx.read_application_data()?;
     let authentication = tx.perform_offline_data_authentication(ca_keys, &[], &[], &records.oda_input)?;
     let cda = match authentication {
         OdaOutcome::CdaArmed => SignatureRequest::Cda,
         OdaOutcome::NotPerformed => SignatureRequest::None,
         _ => {
-            *cda_verified = Some(false);
+            found.cda_verified = Some(false);
             SignatureRequest::None
         }
     };
@@ -147,9 +155,14 @@ fn tap(
     }
     let cryptogram = if cda == SignatureRequest::Cda {
         let verified = tx.verify_cda_first_generate_ac(&answer).ok();
-        *cda_verified = Some(verified.is_some());
+        found.cda_verified = Some(verified.is_some());
         match verified {
-            Some(verified) => verified.application_cryptogram,
+            Some(verified) => {
+                let holds =
+                    |check: RelayCheck| check.exchanged[..] == verified.trailing_dynamic_data && !check.too_slow;
+                found.relay_resisted = relay.map(holds);
+                verified.application_cryptogram
+            }
             None => return Ok(Outcome::Declined(DeclinedBy::CardAuthentication)),
         }
     } else {
@@ -157,6 +170,20 @@ fn tap(
     };
     let made = Made { aip, verification_results, cvm_results, cryptogram, signed: cda == SignatureRequest::Cda };
     authorisation_request(tx, purchase, &answer, &made).map(|request| Outcome::Online(Box::new(request)))
+}
+
+/// Exchanges relay resistance data where reader and card both do that, and notes it in TVR byte 5: 02
+/// performed, 04 too slow. The contact kernel knows these two bits as faults of ECC keys, which the
+/// contactless one does not have.
+fn resist_relays(tx: &mut Tx<'_>, modes: u8, purchase: &Purchase) -> Result<Option<RelayCheck>, Stop> {
+    // AIP byte 2: relay resistance.
+    if !purchase.relay_resistance || modes & 0x01 == 0 {
+        return Ok(None);
+    }
+    let check = relay::exchange(tx, purchase.unpredictable_number)?;
+    tx.ctx.tvr.ecc_key_recovery_failed = true;
+    tx.ctx.tvr.ca_ecc_key_missing = check.too_slow;
+    Ok(Some(check))
 }
 
 /// Amounts and codes fit their digits; the crate would cut them.
@@ -233,10 +260,12 @@ fn generate_ac(
 /// before the cryptogram, as kernels in the field do.
 fn wants_its_user(answer: &GenerateAcResponse) -> bool {
     let interaction = answer.proprietary.iter().find(|tlv| tlv.tag() == DF4B);
-    match interaction.and_then(|tlv| tlv.value().as_primitive()) {
-        Some([_, user, phone]) => user & 0x03 != 0 || phone & 0x0F != 0,
-        _ => false,
-    }
+    let interaction = interaction.and_then(|tlv| tlv.value().as_primitive());
+    interaction.and_then(|bytes| bytes.try_into().ok()).is_some_and(asks_for_its_user)
+}
+
+pub(super) fn asks_for_its_user([_, user, phone]: [u8; 3]) -> bool {
+    user & 0x03 != 0 || phone & 0x0F != 0
 }
 
 /// What the kernel found out on the way to the request.
@@ -284,7 +313,7 @@ fn authorisation_request(
     })
 }
 
-fn inputs(purchase: &Purchase) -> TransactionInputs {
+pub(super) fn inputs(purchase: &Purchase) -> TransactionInputs {
     let exponent = iso_currency::Currency::from_numeric(purchase.currency).and_then(|currency| currency.exponent());
     TransactionInputs {
         amount_authorised: purchase.amount_minor,
@@ -301,7 +330,7 @@ fn inputs(purchase: &Purchase) -> TransactionInputs {
 
 /// The terminal as the crate knows it. A contactless reader changes its capabilities with the amount:
 /// online PIN above the CVM limit, no CVM below.
-fn settings(purchase: &Purchase) -> Settings {
+pub(super) fn settings(purchase: &Purchase) -> Settings {
     let verify = purchase.exceeds_cvm_limit();
     Settings {
         terminal_type: TERMINAL_TYPE,
@@ -332,7 +361,8 @@ fn settings(purchase: &Purchase) -> Settings {
 
 fn application(aid: &[u8], purchase: &Purchase) -> TerminalApplication {
     let exceeded = if purchase.exceeds_cvm_limit() { CVM_LIMIT_EXCEEDED } else { 0 };
-    let filled = [CONTACTLESS_CVMS, exceeded, NO_MAG_STRIPE, 0, 0, 0, 0, 0];
+    let lacking = if purchase.mode == Mode::Emv { NO_MAG_STRIPE } else { NO_EMV };
+    let filled = [CONTACTLESS_CVMS, exceeded, lacking, 0, 0, 0, 0, 0];
     TerminalApplication {
         aid: aid.to_vec(),
         partial_match_allowed: true,
@@ -351,7 +381,7 @@ fn application(aid: &[u8], purchase: &Purchase) -> TerminalApplication {
 }
 
 /// Twelve decimal digits.
-fn digits(amount: u64) -> [u8; 6] {
+pub(super) fn digits(amount: u64) -> [u8; 6] {
     let mut left = amount;
     let mut out = [0; 6];
     for byte in out.iter_mut().rev() {
@@ -362,7 +392,7 @@ fn digits(amount: u64) -> [u8; 6] {
 }
 
 /// Four decimal digits.
-fn numeric(code: u16) -> [u8; 2] {
+pub(super) fn numeric(code: u16) -> [u8; 2] {
     let [.., high, low] = digits(code.into());
     [high, low]
 }

@@ -20,16 +20,21 @@
 //! ```
 
 mod kernel;
+pub mod magstripe;
+#[cfg(test)]
+mod published_tests;
 mod reader;
+mod relay;
 mod select;
 #[cfg(test)]
 mod test_card;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+mod tracks;
 
-pub use crate::issuer::AuthorisationRequest;
 use crate::issuer::CaPublicKey;
+pub use crate::issuer::{AuthorisationRequest, TrackRequest};
 pub(crate) use select::PPSE;
 pub use trace::{Exchange, pretty};
 
@@ -93,6 +98,20 @@ pub struct Purchase {
     pub unpredictable_number: [u8; 4],
     /// Tag 9F1D; `None` lets the reader fill it (its CVMs, and whether the limit is exceeded).
     pub risk_management_data: Option<[u8; 8]>,
+    /// What the reader speaks with the card.
+    pub mode: Mode,
+    /// The reader asks for relay resistance data, where the card has them.
+    pub relay_resistance: bool,
+}
+
+/// What a reader speaks with a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Cryptogram and signature.
+    #[default]
+    Emv,
+    /// Checksums in tracks, as readers at networks without chip data want them.
+    MagStripe,
 }
 
 impl Purchase {
@@ -113,6 +132,8 @@ impl Purchase {
             cvm_limit_minor: 5_000,
             unpredictable_number,
             risk_management_data: None,
+            mode: Mode::Emv,
+            relay_resistance: false,
         }
     }
 
@@ -130,6 +151,9 @@ pub struct TapResult {
     pub outcome: Outcome,
     /// What the crate `emv` found of the card's signature; `None` if there was none to check.
     pub cda_verified: Option<bool>,
+    /// Relay resistance data were exchanged, the signature holds them, and the answer came in time;
+    /// `None` without an exchange or without a signature to check.
+    pub relay_resisted: Option<bool>,
     /// Every command and answer.
     pub trace: Vec<Exchange>,
 }
@@ -150,6 +174,8 @@ impl TapResult {
 pub enum Outcome {
     /// The card made a cryptogram for the issuer.
     Online(Box<AuthorisationRequest>),
+    /// The card made checksums for the issuer.
+    OnlineByTrack(Box<TrackRequest>),
     /// Declined at the terminal.
     Declined(DeclinedBy),
     /// The phone wants its user: look at it, then tap again.
@@ -192,6 +218,9 @@ pub enum NotAccepted {
     /// The card offers mag-stripe mode only.
     #[error("the card has no EMV mode")]
     MagStripeOnly,
+    /// The reader speaks mag-stripe mode only.
+    #[error("the card has no mag-stripe mode")]
+    NoMagStripe,
     /// The card's data break a rule of EMV.
     #[error("malformed card data: {reason}")]
     Malformed {

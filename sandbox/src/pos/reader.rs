@@ -6,7 +6,6 @@ use emv::core::apdu::{Command, Response};
 use emv::core::card_reader::CardReader;
 
 use super::{Exchange, Link, NotAccepted};
-use crate::explain::name_of;
 
 /// A tap has 5 to 10 commands; a card whose AFL names hundreds of records is broken.
 const COMMAND_LIMIT: usize = 48;
@@ -30,6 +29,11 @@ impl<'a> Reader<'a> {
         Self { link, trace: Vec::with_capacity(8) }
     }
 
+    /// How long the last answer took.
+    pub(super) fn last_micros(&self) -> u64 {
+        self.trace.last().map_or(0, |exchange| exchange.micros)
+    }
+
     pub(super) fn into_trace(self) -> Vec<Exchange> {
         self.trace
     }
@@ -48,9 +52,9 @@ impl CardReader for Reader<'_> {
         let command = command.to_bytes().map_err(malformed)?;
         let started = Instant::now();
         let answer = (self.link)(&command);
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = started.elapsed();
         let response = answer.as_deref().unwrap_or_default().to_vec();
-        self.trace.push(Exchange { name: name_of(&command), command, response, micros });
+        self.trace.push(Exchange::new(command, response, took));
         let answer = answer.map_err(|_| ReaderError::LinkLost)?;
         let broken = ReaderError::NotAccepted(NotAccepted::BrokenAnswer { length: answer.len() });
         match Response::parse(&answer) {

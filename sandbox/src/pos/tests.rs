@@ -34,13 +34,13 @@ fn tap(card: &mut TestCard, purchase: &Purchase) -> TapResult {
 }
 
 fn tap_through(purchase: &Purchase, mut link: impl FnMut(&[u8]) -> Result<Vec<u8>, LinkLost>) -> TapResult {
-    Terminal::new([Authority::shared().unwrap().ca_public_key()]).tap(&mut link, purchase)
+    Terminal::new(issuer().ca_public_keys()).tap(&mut link, purchase)
 }
 
 #[test]
 fn every_shape_of_card_is_read_verified_and_approved() {
     let issuer = issuer();
-    for (atc, shape) in (1..).zip(CardShape::ALL) {
+    for (atc, shape) in (1..).zip(CardShape::ALL.into_iter().filter(|shape| shape.offers_emv_mode())) {
         let mut card = card(&issuer, shape, atc);
         let result = tap(&mut card, &purchase());
 

@@ -1,5 +1,9 @@
 //! What went over the air, for people.
 
+use std::time::Duration;
+
+use crate::explain::name_of;
+
 /// One command and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
@@ -11,6 +15,15 @@ pub struct Exchange {
     pub response: Vec<u8>,
     /// From sending to receiving.
     pub micros: u64,
+}
+
+impl Exchange {
+    /// `command`, with its name, its answer (empty if the link was lost) and the time between them.
+    #[must_use]
+    pub fn new(command: Vec<u8>, response: Vec<u8>, took: Duration) -> Self {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        Self { name: name_of(&command), command, response, micros }
+    }
 }
 
 /// Two lines an exchange: `> command  NAME` and `< data SW`. With `{:#}` the time as well.
@@ -43,10 +56,9 @@ impl std::fmt::Display for Pretty<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::name_of;
 
     fn exchange(command: &[u8], response: &[u8]) -> Exchange {
-        Exchange { name: name_of(command), command: command.to_vec(), response: response.to_vec(), micros: 7 }
+        Exchange::new(command.to_vec(), response.to_vec(), Duration::from_micros(7))
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub enum Fault {
     DropRequest,
     /// The service acts, then the connection breaks.
     DropAnswer,
+    /// The connection breaks; the service gets the request only after the user's next one that reaches it,
+    /// and nobody gets its answer.
+    Late,
     /// The service gets the request twice; its second answer is handed back.
     Duplicate,
     /// The second half of the answer is missing.

@@ -43,6 +43,15 @@ struct Inner {
     seen: Mutex<RelaySeen>,
     /// The last answer by type and user, for `replay` and `other_wallet`.
     answers: Mutex<BTreeMap<(&'static str, String), Vec<u8>>>,
+    /// Held back until the user's next request.
+    late: Mutex<Vec<LateRequest>>,
+}
+
+/// A request that is overtaken.
+struct LateRequest {
+    kind: RequestType,
+    user: String,
+    body: String,
 }
 
 impl std::fmt::Debug for MppServer {
@@ -92,6 +101,7 @@ impl MppServer {
             logins: Mutex::default(),
             seen: Mutex::default(),
             answers: Mutex::default(),
+            late: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -123,6 +133,7 @@ impl MppServer {
     pub fn reset(&self) {
         locked(&self.inner.seen).clear();
         locked(&self.inner.answers).clear();
+        locked(&self.inner.late).clear();
     }
 
     async fn forward(&self, kind: RequestType, user: &str, body: &str) -> Result<Vec<u8>, HopError> {
@@ -140,6 +151,21 @@ impl MppServer {
             ("U", _) => Err(HopError { status: StatusCode::GATEWAY_TIMEOUT, reason: "the gateway does not know" }),
             _ => Err(HopError { status: StatusCode::BAD_GATEWAY, reason: "the gateway refused" }),
         }
+    }
+
+    /// What this request has overtaken.
+    async fn forward_late(&self, user: &str) -> Result<(), HopError> {
+        let late = {
+            let mut all = locked(&self.inner.late);
+            let (of_user, rest): (Vec<_>, Vec<_>) = all.drain(..).partition(|request| request.user == user);
+            *all = rest;
+            of_user
+        };
+        for request in late {
+            // The client has given up on its answer.
+            drop(self.forward(request.kind, &request.user, &request.body).await?);
+        }
+        Ok(())
     }
 
     /// Keeps the answer and returns the user's previous one of this type.
@@ -162,6 +188,11 @@ impl MppServer {
             // Ends when the client closes the connection, or the server stops.
             Some(Fault::Timeout) => std::future::pending().await,
             Some(Fault::DropRequest) => return Ok(cut()),
+            Some(Fault::Late) => {
+                let request = LateRequest { kind, user: user.to_owned(), body: body.to_owned() };
+                locked(&self.inner.late).push(request);
+                return Ok(cut());
+            }
             Some(Fault::Http500) => return Err(internal("planned failure")),
             Some(Fault::Offline) => {
                 return Ok((StatusCode::SERVICE_UNAVAILABLE, [(OFFLINE_HEADER, "offline")]).into_response());
@@ -170,6 +201,7 @@ impl MppServer {
             _ => {}
         }
         let answer = self.forward(kind, user, body).await?;
+        self.forward_late(user).await?;
         let previous = self.keep(kind, user, &answer);
         match fault {
             Some(Fault::DropAnswer) => Ok(cut()),

@@ -9,7 +9,7 @@ use nfcwallet_core::wallet::RemoteConfig;
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use crate::issuer::TokenStanding;
+use crate::issuer::{Personalisation, TokenStanding};
 
 use super::inbox::push;
 use super::service::{Caller, TokenService, locked};
@@ -182,12 +182,18 @@ impl TokenService {
                 Some(profile) => profile,
                 None => self.issuer.personalise(&token.token_reference, &token.owner.user)?,
             };
-            work.execute(
-                "UPDATE tokens SET profile=?2 WHERE token_reference=?1",
-                params![token.token_reference, serde_json::to_string(&profile)?],
-            )?;
-            let token_reference = token.token_reference.clone();
-            push(work, &token.owner, &MessageContent::Profile { token_reference, profile: Box::new(profile) })
+            send_profile(work, token, profile)
+        })
+    }
+
+    /// Lets the issuer make the card anew as `personalisation` says, and sends it.
+    ///
+    /// # Errors
+    /// [`AdminError::UnknownToken`]; [`AdminError::Failed`] if the issuer cannot make such a card.
+    pub fn personalise(&self, token_reference: &str, personalisation: &Personalisation) -> Result<(), AdminError> {
+        self.change(token_reference, |work, token| {
+            let profile = self.issuer.personalise_as(&token.token_reference, &token.owner.user, personalisation)?;
+            send_profile(work, token, profile)
         })
     }
 
@@ -323,6 +329,16 @@ impl TokenService {
         change(&work, &token)?;
         Ok(work.commit()?)
     }
+}
+
+/// Makes `profile` the token's and tells its wallet.
+fn send_profile(work: &Connection, token: &TokenRow, profile: Profile) -> Result<String, Failure> {
+    work.execute(
+        "UPDATE tokens SET profile=?2 WHERE token_reference=?1",
+        params![token.token_reference, serde_json::to_string(&profile)?],
+    )?;
+    let token_reference = token.token_reference.clone();
+    push(work, &token.owner, &MessageContent::Profile { token_reference, profile: Box::new(profile) })
 }
 
 const APPLICATIONS: &str = "SELECT application_id, user, instance, state, silent FROM applications ORDER BY seq";

@@ -3,7 +3,7 @@
 use nfcwallet_core::card::profile::Profile;
 use nfcwallet_core::token_service::operations::WireCredential;
 
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, Personalisation};
 
 /// Makes cards and their credentials.
 ///
@@ -14,6 +14,17 @@ pub trait CardIssuer: Send + Sync {
     /// # Errors
     /// [`IssuerError`]: the service answers `internal`.
     fn personalise(&self, token_reference: &str, user: &str) -> Result<Profile, IssuerError>;
+
+    /// The card of the user's token in another shape, with the number and the keys that it has.
+    ///
+    /// # Errors
+    /// [`IssuerError`]: the personalisation is out of range, or as above.
+    fn personalise_as(
+        &self,
+        token_reference: &str,
+        user: &str,
+        personalisation: &Personalisation,
+    ) -> Result<Profile, IssuerError>;
 
     /// `count` credentials of the token, with consecutive counters from `first_atc`.
     ///
@@ -39,6 +50,16 @@ pub struct IssuerError {
 impl CardIssuer for Issuer {
     fn personalise(&self, token_reference: &str, user: &str) -> Result<Profile, IssuerError> {
         Self::personalise(self, token_reference, user).map_err(|error| IssuerError { reason: error.to_string() })
+    }
+
+    fn personalise_as(
+        &self,
+        token_reference: &str,
+        user: &str,
+        personalisation: &Personalisation,
+    ) -> Result<Profile, IssuerError> {
+        Self::personalise_as(self, token_reference, user, personalisation)
+            .map_err(|error| IssuerError { reason: error.to_string() })
     }
 
     fn credentials(

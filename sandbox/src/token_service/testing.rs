@@ -9,6 +9,7 @@ use nfcwallet_core::token_service::operations::{Answer, Operation, Refusal, Wire
 use sha2::{Digest, Sha256};
 
 use super::{CardIssuer, IssuerError, Request, TokenService};
+use crate::issuer::Personalisation;
 
 /// One application without CDA; keys are hashes of token and counter.
 #[derive(Debug, Default)]
@@ -47,6 +48,10 @@ impl CardIssuer for PlainIssuer {
                 transit_categories: transit_categories(),
             },
         })
+    }
+
+    fn personalise_as(&self, token: &str, user: &str, _: &Personalisation) -> Result<Profile, IssuerError> {
+        self.personalise(token, user)
     }
 
     fn credentials(

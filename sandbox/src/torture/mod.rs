@@ -6,9 +6,11 @@
 //! each break it must open again and go on, and the books must agree: those of the issuer, who sees
 //! every cryptogram, of the token service, who gave out every credential, and of the wallet.
 //!
-//! What is checked is in `books`, what is done in `patient`; `rounds` puts them together.
+//! What is checked is in `books`, what is done in `patient`; `rounds` puts them together. `drift` breaks
+//! nothing: it does the same thing thousands of times and measures what grows.
 
 mod books;
+pub mod drift;
 mod patient;
 mod rounds;
 
@@ -18,6 +20,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::phone::PhoneProgram;
+use drift::{Sample, Verdict};
 pub use rounds::{Progress, run};
 
 /// What to break, and how often.
@@ -29,6 +32,9 @@ pub struct Plan {
     pub power_cuts: u64,
     /// For how long two processes share one folder.
     pub processes: Duration,
+    /// Rounds of each stage of [`drift`]: 0, or [`drift::FEWEST_ROUNDS`] to [`drift::MOST_ROUNDS`]. Needs
+    /// Linux' `/proc`.
+    pub drift: u64,
     /// Everything that is drawn comes from it.
     pub seed: u64,
     /// The phone.
@@ -47,6 +53,8 @@ pub enum Kind {
     PowerCut,
     /// Two processes, one folder.
     Processes,
+    /// The same again and again.
+    Drift,
 }
 
 impl std::fmt::Display for Kind {
@@ -55,6 +63,7 @@ impl std::fmt::Display for Kind {
             Self::Kill => "kills",
             Self::PowerCut => "power cuts",
             Self::Processes => "two processes",
+            Self::Drift => "drift",
         })
     }
 }
@@ -89,6 +98,12 @@ pub struct Part {
     pub tally: Tally,
     /// How long it took.
     pub seconds: f64,
+    /// What was measured meanwhile; only by [`Kind::Drift`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<Sample>,
+    /// What was found of the samples.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub verdicts: Vec<Verdict>,
     /// The first promise that was broken, if any; the part ends with it.
     pub violation: Option<Violation>,
 }

@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::books::{self, Finding};
 use super::{Plan, Tally};
 use crate::checkout::{CheckoutError, PaymentOutcome};
-use crate::phone::{Call, CallError, Phone, PhoneError};
-use crate::pos::Purchase;
+use crate::phone::{Call, CallError, Event, Phone, PhoneError};
+use crate::pos::{LinkLost, Purchase};
 use crate::servers::Sandbox;
 use crate::token_service::locked;
 
@@ -140,6 +140,9 @@ impl<'a> Patient<'a> {
             "--user".into(),
             self.user.clone().into(),
             "--test-clock".into(),
+            // What a tap decides counts here, and not how fast a busy machine is.
+            "--tap-deadline-ms".into(),
+            "10000".into(),
         ]
     }
 
@@ -246,17 +249,41 @@ impl<'a> Patient<'a> {
         Ok(())
     }
 
-    fn tap(&self, phone: &Phone, rng: &mut impl Rng) -> Result<(), Stop> {
+    /// A tap that must be paid, and how long the wallet took over it, in microseconds.
+    pub(super) fn paid_tap(&self, phone: &Phone, rng: &mut impl Rng) -> Result<u64, Stop> {
+        let purchase = self.purchase(rng);
+        let mut micros = 0;
+        let mut link = |apdu: &[u8]| {
+            let answer = phone.call(Call::Apdu { hex: hex::encode(apdu) }).map_err(|_| LinkLost)?;
+            micros += answer.get("micros").and_then(Value::as_u64).unwrap_or_default();
+            let text = answer.get("hex").and_then(Value::as_str).unwrap_or_default();
+            hex::decode(text).map_err(|_| LinkLost)
+        };
+        let payment = self.sandbox.checkout().pay(&mut link, &purchase);
+        let payment = payment.map_err(|error| Stop::Broken(format!("a tap had no end: {error}")))?;
+        self.demand(phone, Call::FieldLost)?;
+        if !payment.outcome.is_approved() || payment.cda_verified != Some(true) {
+            let told = phone.wait_for(|event| matches!(event, Event::Failed { .. } | Event::Complete { .. }));
+            return Err(Stop::Broken(format!("a ready wallet did not pay: {}; it says {told:?}", payment.outcome)));
+        }
+        self.count(|tally| tally.taps += 1);
+        Ok(micros)
+    }
+
+    fn purchase(&self, rng: &mut impl Rng) -> Purchase {
         let number = {
             let mut known = locked(&self.known);
             known.taps_sent += 1;
             known.taps_sent
         };
-        let locked_before = locked(&self.known).locked;
         let amount = 1 + u64::from(rng.next_u32() % 4_000);
-        let now_ms = self.sandbox.service().clock().now_ms();
-        let purchase = Purchase::new(amount, 978, now_ms, number.to_be_bytes());
         self.note(format!("tap {amount}"));
+        Purchase::new(amount, 978, self.sandbox.service().clock().now_ms(), number.to_be_bytes())
+    }
+
+    fn tap(&self, phone: &Phone, rng: &mut impl Rng) -> Result<(), Stop> {
+        let locked_before = locked(&self.known).locked;
+        let purchase = self.purchase(rng);
         let payment = match self.sandbox.checkout().pay_with(phone, &purchase) {
             Ok(paid) => paid,
             Err(CheckoutError::Phone(CallError::Gone)) => return Err(Stop::Gone),
@@ -342,6 +369,14 @@ impl<'a> Patient<'a> {
     fn let_time_pass(&self, phone: &Phone) -> Result<(), Stop> {
         let change = crate::phone::ClockChange { advance_ms: 60_000, wall_offset_ms: None };
         self.try_(phone, Call::Clock(change))
+    }
+
+    /// Does it, and it must succeed.
+    pub(super) fn demand(&self, phone: &Phone, call: Call) -> Result<Value, Stop> {
+        self.ask(phone, call).map_err(|refused| match refused {
+            Refused::Gone => Stop::Gone,
+            Refused::Said(reason) => Stop::Broken(format!("refused in peace: {reason}")),
+        })
     }
 
     /// Does it; what the wallet says is its own affair.

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::patient::{Action, Patient, Stop};
-use super::{Kind, Part, Plan, Tally, TortureError, Violation};
+use super::{Kind, Part, Plan, Tally, TortureError, Violation, drift};
 use crate::issuer::{Authority, Issuer, IssuerConfig};
 use crate::phone::{Call, Phone};
 use crate::relay::{Fault, FaultRule};
@@ -38,9 +38,13 @@ pub type Progress<'a> = dyn Fn(Kind, u64, u64) + Sync + 'a;
 /// [`TortureError`]: the torture could not be done; that says nothing about the wallet.
 pub fn run(plan: &Plan, progress: &Progress<'_>) -> Result<Vec<Part>, TortureError> {
     let mut parts = Vec::new();
-    for (kind, amount) in
-        [(Kind::Kill, plan.kills), (Kind::PowerCut, plan.power_cuts), (Kind::Processes, plan.processes.as_secs())]
-    {
+    let amounts = [
+        (Kind::Kill, plan.kills),
+        (Kind::PowerCut, plan.power_cuts),
+        (Kind::Processes, plan.processes.as_secs()),
+        (Kind::Drift, plan.drift),
+    ];
+    for (kind, amount) in amounts {
         if amount > 0 {
             let part = part(plan, kind, amount, progress)?;
             let is_broken = part.violation.is_some();
@@ -57,9 +61,13 @@ fn part(plan: &Plan, kind: Kind, amount: u64, progress: &Progress<'_>) -> Result
     let began = Instant::now();
     let mut tally = Tally::default();
     let mut violation = None;
+    let mut samples = Vec::new();
     let mut done = 0;
     while done < amount && violation.is_none() {
-        let share = if kind == Kind::Processes { amount } else { BREAKS_PER_WALLET.min(amount - done) };
+        let share = match kind {
+            Kind::Kill | Kind::PowerCut => BREAKS_PER_WALLET.min(amount - done),
+            Kind::Processes | Kind::Drift => amount,
+        };
         let sandbox = servers()?;
         let directory = plan.folder.join(format!("{kind:?}-{done}").to_lowercase());
         let patient = Patient::new(plan, &sandbox, directory, "torture".to_owned());
@@ -68,6 +76,7 @@ fn part(plan: &Plan, kind: Kind, amount: u64, progress: &Progress<'_>) -> Result
             Kind::Kill => one_after_another(&patient, kind, done, share, kill_once, &advance),
             Kind::PowerCut => one_after_another(&patient, kind, done, share, cut_once, &advance),
             Kind::Processes => side_by_side(&patient, plan.processes, &advance),
+            Kind::Drift => drift::endure(&patient, amount, &mut samples, &|rounds| progress(kind, rounds, 2 * amount)),
         };
         tally = sum(tally, patient.tally());
         done += share;
@@ -79,7 +88,8 @@ fn part(plan: &Plan, kind: Kind, amount: u64, progress: &Progress<'_>) -> Result
             }
         }
     }
-    Ok(Part { kind, tally, seconds: began.elapsed().as_secs_f64(), violation })
+    let verdicts = drift::verdicts(&samples);
+    Ok(Part { kind, tally, seconds: began.elapsed().as_secs_f64(), samples, verdicts, violation })
 }
 
 fn servers() -> Result<Sandbox, TortureError> {
@@ -90,7 +100,7 @@ fn servers() -> Result<Sandbox, TortureError> {
 }
 
 /// The round and the promise that it broke.
-type Broken = (u64, String);
+pub(super) type Broken = (u64, String);
 
 type Round = fn(&Patient<'_>, &mut ChaCha12Rng) -> Result<(), Stop>;
 
@@ -198,9 +208,10 @@ fn cut_once(patient: &Patient<'_>, rng: &mut ChaCha12Rng) -> Result<(), Stop> {
 
 /// One in four rounds loses, doubles or swaps a request on its way.
 fn disturb_the_network(patient: &Patient<'_>, rng: &mut ChaCha12Rng) {
-    const FAULTS: [Fault; 7] = [
+    const FAULTS: [Fault; 8] = [
         Fault::DropRequest,
         Fault::DropAnswer,
+        Fault::Late,
         Fault::Duplicate,
         Fault::Truncate,
         Fault::Replay,
@@ -298,7 +309,7 @@ fn pick<T: Copy>(from: &[T], rng: &mut ChaCha12Rng) -> Option<T> {
     from.get(index).copied()
 }
 
-fn rng(seed: u64, kind: Kind, number: u64) -> ChaCha12Rng {
+pub(super) fn rng(seed: u64, kind: Kind, number: u64) -> ChaCha12Rng {
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
     rng.set_stream((number << 2) | kind as u64);
     rng

@@ -4,6 +4,7 @@
 #![allow(clippy::panic, reason = "some hosts here panic")]
 
 mod desk;
+mod key_stores;
 mod listeners;
 mod openings;
 mod permits;

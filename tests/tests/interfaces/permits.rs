@@ -137,15 +137,17 @@ fn a_permit_may_log_another_user_in() {
 }
 
 #[test]
-fn an_apdu_from_within_the_permit_gets_no_second_tap() {
+fn an_apdu_from_within_the_permit_gets_no_second_tap_and_declines_its_own() {
     let desk = Desk::patient();
     let (till, wallet) = tap(&desk, |wallet| {
         assert_eq!(wallet.process_apdu(&select_ppse()), [0x69, 0x85]);
         PermitDecision::Proceed
     });
-    assert!(matches!(till, Till::Online(_)), "{till:?}");
-    desk.completed();
-    assert_eq!(wallet.credentials().unwrap().usable, 19);
+    assert!(matches!(till, Till::Other(_)), "{till:?}");
+    assert_eq!(desk.failures(1), [TapFailure::DeclinedByApp]);
+    assert_eq!(wallet.credentials().unwrap().usable, 20);
+    // The wallet lives on.
+    assert!(matches!(desk.pay(&wallet, 101), Till::Online(_)));
 }
 
 #[test]

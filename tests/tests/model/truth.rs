@@ -161,7 +161,7 @@ impl Truth {
         }
         let locked_by_user = matches!(status, TokenStatus::Locked(by) if by.contains(&Suspender::User));
         match token.lock {
-            Lock::Held if token.phases.contains(&Phase::Active) && !locked_by_user => {
+            Lock::Held if token.phases == [Phase::Active].into() && !locked_by_user => {
                 Err(format!("status {status:?}, but {} holds a lock", user.name()))
             }
             Lock::Free if locked_by_user => Err(format!("status {status:?}, but {} holds no lock", user.name())),

@@ -1,6 +1,8 @@
-//! `cargo xtask docs`: the error glossary, from the doc comments of the code.
+//! `cargo xtask docs`: the pages that the code writes.
 //!
-//! `source` reads the code into a model, `page` writes the model as Markdown.
+//! The error glossary comes from the doc comments of the code: `source` reads them into a model, `page`
+//! writes the model as Markdown. The page of taps comes from taps that the sandbox's example `tap_page`
+//! runs; the example also judges the page, here and in its tests.
 
 mod page;
 mod source;
@@ -8,14 +10,27 @@ mod source;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
+use crate::process::Cmd;
+
+const TAP_PAGE: &str = "docs/flows/tap.md";
 const PAGE: &str = "docs/errors.md";
 const CALLS: &str = "core/src/error.rs";
 const TAPS: &str = "core/src/payment/transaction.rs";
 
-/// Writes the page, or, with `check`, fails if it is not what would be written.
+/// Writes all pages, or, with `check`, fails if one is not what the code says.
 pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
+    glossary(root, check)?;
+    let command = Cmd::cargo("run --quiet --package nfcwallet-sandbox --example tap_page --").arg(TAP_PAGE);
+    let command = if check { command.arg("--check") } else { command };
+    ensure!(command.run(root)?, "{TAP_PAGE} is out of date, or a tap went otherwise than it should; see above");
+    println!("{TAP_PAGE} is {}", if check { "current" } else { "written" });
+    Ok(())
+}
+
+/// Writes the glossary, or, with `check`, fails if it is not what would be written.
+pub(crate) fn glossary(root: &Path, check: bool) -> Result<()> {
     let calls = source::Source::read(&root.join(CALLS))?;
     let taps = source::Source::read(&root.join(TAPS))?;
     let wanted = page::write(&calls, &taps)?;

@@ -6,25 +6,10 @@ use super::*;
 use crate::card::cryptogram::mac;
 use crate::card::hooks::CryptogramRequested;
 use crate::card::icc_key::IccKey;
-use crate::card::tlv::Tlv;
 use crate::payment::{
     RiskManagement, TerminalCapabilities, TerminalInformation, TerminalType, TransactionInformation, TransactionKind,
     TransactionRange,
 };
-
-/// The objects inside the template 77 of an answer, in order.
-fn objects(answer: &[u8]) -> Vec<(u32, Vec<u8>)> {
-    let template = Tlv::read_only(answer).unwrap();
-    assert_eq!(template.tag.number(), 0x77);
-    let mut objects = Vec::new();
-    Tlv::for_each_primitive(template.value, &mut |object| objects.push((object.tag.number(), object.value.to_vec())))
-        .unwrap();
-    objects
-}
-
-fn tags(objects: &[(u32, Vec<u8>)]) -> Vec<u32> {
-    objects.iter().map(|(tag, _)| *tag).collect()
-}
 
 fn initiated(plan: Plan) -> Conversation {
     let mut talk = Conversation::new(plan);
@@ -93,6 +78,30 @@ fn a_signed_arqc_hides_the_cryptogram_in_the_signature() {
 }
 
 #[test]
+fn a_successful_cdcvm_is_said_behind_the_iad_and_is_signed() {
+    for (p1, proof) in [(0x80, 0x9F26), (0x90, 0x9F4B)] {
+        let mut talk = initiated(Plan::Approve);
+        talk.hooks.cdcvm_done = true;
+        let answer = ask(&mut talk, p1, CDOL1_DATA);
+        assert_eq!(tags(&answer), [0x9F27, 0x9F36, proof, 0x9F10, 0xDF4B]);
+        assert_eq!(answer[4].1, [0x00, 0x10, 0x00]);
+        if proof == 0x9F4B {
+            let block = test_card::public_operation(&test_card::icc_key(), &answer[2].1);
+            let shown = [0, 1, 3, 4].map(|at| test_card::object(answer[at].0, &answer[at].1)).concat();
+            let hashed = [hex("4400000000000000 0826 22"), hex(CDOL1_DATA), shown].concat();
+            assert_eq!(block[22..42], Sha1::digest(hashed)[..]);
+        }
+    }
+}
+
+#[test]
+fn an_aac_never_claims_a_cdcvm() {
+    let mut talk = initiated(Plan::Approve);
+    talk.hooks.cdcvm_done = true;
+    assert_eq!(tags(&ask(&mut talk, 0x10, CDOL1_DATA)), [0x9F27, 0x9F36, 0x9F26, 0x9F10]);
+}
+
+#[test]
 fn a_tc_is_answered_with_an_arqc() {
     for p1 in [0x40, 0x50] {
         let mut talk = initiated(Plan::Approve);
@@ -124,6 +133,27 @@ fn a_decline_is_an_unsigned_aac_under_a_random_key() {
     let mut other = initiated(Plan::Decline { see_phone: false });
     other.hooks.random = 100;
     assert_ne!(ask(&mut other, 0x90, CDOL1_DATA)[2].1, answer[2].1);
+}
+
+#[test]
+fn a_burn_that_fails_while_the_answer_is_made_leaves_an_aac_that_tells_nothing() {
+    let mut talk = initiated(Plan::ApproveInVain);
+    let answer = ask(&mut talk, 0x90, CDOL1_DATA);
+    assert_eq!(tags(&answer), [0x9F27, 0x9F36, 0x9F26, 0x9F10]);
+    assert_eq!((&answer[0].1[..], &answer[1].1[..]), (&[0x00][..], &[0x00, 0x00][..]));
+    assert_eq!(answer[3].1, hex("01 14 800000020000 0000 00000000000000FF 0000000000000000"));
+    assert_eq!((talk.hooks.awaited, talk.hooks.errors.len()), (1, 0));
+}
+
+#[test]
+fn every_approval_waits_for_its_burn_once_and_no_decline_does() {
+    for (plan, awaited) in [(Plan::Approve, 1), (Plan::Decline { see_phone: false }, 0)] {
+        for p1 in [0x80, 0x90] {
+            let mut talk = initiated(plan);
+            ask(&mut talk, p1, CDOL1_DATA);
+            assert_eq!(talk.hooks.awaited, awaited);
+        }
+    }
 }
 
 #[test]
@@ -170,7 +200,7 @@ fn the_transaction_is_read_by_tag() {
             merchant_category: Some(5411),
             merchant_name: None,
             range: TransactionRange::LowValue,
-            date: "260131".to_owned(),
+            date: Some("260131".to_owned()),
             terminal: TerminalInformation {
                 terminal_type: Some(TerminalType(0x22)),
                 capabilities: None,

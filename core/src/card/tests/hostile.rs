@@ -16,7 +16,9 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
         "80A80000 02 8300 00",
         "00A40402 05 A000000004",
         "00A40400 0E 315041592E5359532E4444463031",
-        "802A8E80 04 00000899 00",
+        CHECKSUM,
+        EXCHANGE,
+        "80CA 9F7D 00",
         "80AE1000 00",
     ]
     .into_iter()
@@ -41,7 +43,8 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
 
 /// Single commands, and runs that reach a cryptogram, in any mixture.
 fn conversation() -> impl Strategy<Value = Vec<Vec<u8>>> {
-    let run = Just([SELECT, GPO, ARQC].map(hex).to_vec());
+    let run = prop::sample::select(vec![ARQC, CHECKSUM]);
+    let run = run.prop_map(|last| [SELECT, GPO, EXCHANGE, last].map(hex).to_vec());
     let step = prop_oneof![3 => command().prop_map(|apdu| vec![apdu]), 1 => run];
     prop::collection::vec(step, 0..16).prop_map(|steps| steps.concat())
 }
@@ -56,7 +59,7 @@ proptest! {
         lost_at in prop::option::of(0usize..24),
     ) {
         let plan = if approve { Plan::Approve } else { Plan::Decline { see_phone: true } };
-        let mut talk = Conversation::new(plan);
+        let mut talk = Conversation::full(plan);
         for (index, apdu) in commands.iter().enumerate() {
             if lost_at == Some(index) {
                 talk.card.reset();
@@ -73,7 +76,7 @@ proptest! {
     #[test]
     fn any_bytes_in_any_state_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         for stage in [Stage::Idle, Stage::Ppse, Stage::Selected, Stage::Initiated] {
-            let mut talk = Conversation::new(Plan::Approve);
+            let mut talk = Conversation::full(Plan::Approve);
             talk.advance(stage);
             status_of(&talk.send_bytes(&bytes));
         }
@@ -88,6 +91,16 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn any_checksum_data_of_the_right_length_are_answered(data in prop::collection::vec(any::<u8>(), 15)) {
+        let mut talk = Conversation::full(Plan::Approve);
+        talk.advance(Stage::Initiated);
+        let status = status_of(&talk.send_bytes(&[&hex("802A8E80 0F")[..], &data].concat()));
+        prop_assert!(matches!(status, 0x9000 | 0x6A80));
+    }
+}
+
 #[test]
 fn a_generator_that_repeats_itself_cannot_hang_the_signature() {
     struct Stuck(Recorder, u8);
@@ -97,6 +110,9 @@ fn a_generator_that_repeats_itself_cannot_hang_the_signature() {
         }
         fn decide(&mut self, request: &CryptogramRequest) -> CryptogramDecision {
             self.0.decide(request)
+        }
+        fn is_burnt(&mut self) -> bool {
+            self.0.is_burnt()
         }
         fn protocol_error(&mut self, status_word: u16) {
             self.0.protocol_error(status_word);

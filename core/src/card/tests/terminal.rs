@@ -33,6 +33,8 @@ const UNPREDICTABLE_NUMBER: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
 struct Reader {
     talk: Conversation,
     last: Vec<u8>,
+    /// The last answer to EXCHANGE RELAY RESISTANCE DATA.
+    relayed: Vec<u8>,
     damage: Option<(usize, u8)>,
 }
 
@@ -73,14 +75,22 @@ fn inputs() -> TransactionInputs {
 type Driver<'t> = Transaction<'t, Reader, HostMediated>;
 
 /// From the directory to data authentication; answers the CDOL1 data.
-fn up_to_generate_ac<'t>(terminal: &'t Terminal, plan: Plan) -> (Driver<'t>, Vec<u8>) {
-    let reader = Reader { talk: Conversation::new(plan), last: Vec::new(), damage: None };
+fn up_to_generate_ac(terminal: &Terminal, plan: Plan) -> (Driver<'_>, Vec<u8>) {
+    talk_up_to_generate_ac(terminal, Conversation::new(plan), &[])
+}
+
+/// The same with any card; `exchanges` are sent after GET PROCESSING OPTIONS.
+fn talk_up_to_generate_ac<'t>(terminal: &'t Terminal, talk: Conversation, exchanges: &[&str]) -> (Driver<'t>, Vec<u8>) {
+    let reader = Reader { talk, last: Vec::new(), relayed: Vec::new(), damage: None };
     let mut driver = Transaction::new(reader, terminal, inputs(), HostMediated);
     let directory = select::select_by_name(b"2PAY.SYS.DDF01", SelectOccurrence::FirstOrOnly).unwrap();
     assert!(driver.card.transmit(&directory).unwrap().is_normal());
     let fci = driver.select_application(&hex(test_card::AID)).unwrap();
     let pdol = fci.pdol.as_ref().map(|dol| dol.resolve(&driver.ctx)).unwrap();
     driver.initiate(&pdol).unwrap();
+    for exchange in exchanges {
+        driver.card.relayed = driver.card.talk.expect_ok(exchange);
+    }
     let records = driver.read_application_data().unwrap();
     let authority = format!(
         "[[capk_rsa]]\nrid = \"A000000004\"\nindex = \"{:02X}\"\nmodulus = \"{}\"\nexponent = \"03\"\n",
@@ -118,6 +128,40 @@ fn a_foreign_terminal_verifies_the_signature() {
 }
 
 #[test]
+fn a_foreign_terminal_finds_the_last_exchange_in_the_signature() {
+    let terminal = terminal();
+    for exchanges in [&[EXCHANGE][..], &[EXCHANGE, "80EA0000 04 B1B2B3B4 00", "80EA0000 04 C1C2C3C4 00"]] {
+        let (mut driver, cdol1) = talk_up_to_generate_ac(&terminal, Conversation::full(Plan::Approve), exchanges);
+        let answer = generate(&mut driver, &cdol1);
+        let verified = driver.verify_cda_first_generate_ac(&answer).unwrap();
+        let entropy = hex(exchanges.last().unwrap())[5..9].to_vec();
+        assert_eq!(verified.trailing_dynamic_data, [entropy, driver.card.relayed[2..].to_vec()].concat());
+        assert_eq!(verified.trailing_dynamic_data.len(), 14);
+    }
+    let (mut driver, cdol1) = talk_up_to_generate_ac(&terminal, Conversation::full(Plan::Approve), &[]);
+    let answer = generate(&mut driver, &cdol1);
+    assert!(driver.verify_cda_first_generate_ac(&answer).unwrap().trailing_dynamic_data.is_empty());
+}
+
+#[test]
+fn a_foreign_terminal_verifies_the_signature_over_a_cdcvm() {
+    let terminal = terminal();
+    let mut talk = Conversation::full(Plan::Approve);
+    talk.hooks.cdcvm_done = true;
+    let (mut driver, cdol1) = talk_up_to_generate_ac(&terminal, talk, &[EXCHANGE]);
+    let answer = generate(&mut driver, &cdol1);
+    assert!(driver.verify_cda_first_generate_ac(&answer).is_ok());
+    // Without what the phone claims, the signature is wrong.
+    let shown = driver.card.last.clone();
+    let claim = hex("DF4B 03 001000");
+    let at = shown.windows(claim.len()).position(|part| part == claim).unwrap();
+    let mut silent = shown[..at].to_vec();
+    silent[2] -= claim.len() as u8;
+    let silent = GenerateAcResponse::parse(&silent).unwrap();
+    assert!(driver.verify_cda_first_generate_ac(&silent).is_err());
+}
+
+#[test]
 fn a_foreign_terminal_refuses_every_single_flipped_bit() {
     // One conversation; its answer is damaged bit by bit and judged anew each time.
     let terminal = terminal();
@@ -125,8 +169,6 @@ fn a_foreign_terminal_refuses_every_single_flipped_bit() {
     generate(&mut driver, &cdol1);
     let answer = driver.card.last.clone();
     let data = &answer[..answer.len() - 2];
-    let good = GenerateAcResponse::parse(data).unwrap();
-    assert!(driver.verify_cda_first_generate_ac(&good).is_ok());
     for bit in 0..data.len() * 8 {
         let mut damaged = data.to_vec();
         damaged[bit / 8] ^= 1 << (bit % 8);
@@ -134,6 +176,10 @@ fn a_foreign_terminal_refuses_every_single_flipped_bit() {
             .is_ok_and(|response| driver.verify_cda_first_generate_ac(&response).is_ok());
         assert!(!accepted, "bit {bit} of {} was flipped unnoticed", data.len() * 8);
     }
+    // Only now: the driver keeps what it accepts, and refuses everything afterwards. That it accepts
+    // here shows that it refused for the bits.
+    let good = GenerateAcResponse::parse(data).unwrap();
+    assert!(driver.verify_cda_first_generate_ac(&good).is_ok());
 }
 
 #[test]

@@ -262,6 +262,20 @@ fn each_demand_for_presence_stands_alone() {
 }
 
 #[test]
+fn what_the_card_does_not_allow_is_declined_whatever_its_kind() {
+    for kind in [TransactionKind::Purchase, TransactionKind::Refund, TransactionKind::Transit] {
+        let mut tap = Tap::transit(r#"{"isSupportTransit":true}"#);
+        tap.request.transaction.kind = kind;
+        assert_eq!(tap.decide(), Ok(None));
+        tap.request.allowed_by_card = false;
+        tap.prove();
+        assert_eq!(tap.decide(), Err(TapFailure::NotAllowed), "{kind:?}");
+    }
+    // Rule 5 of the table; the app is not asked.
+    assert_eq!(table()[&5], (TapFailure::NotAllowed.code(), false));
+}
+
+#[test]
 fn cash_back_above_the_amount_cannot_be_true() {
     let mut tap = Tap::new();
     tap.request.transaction.other_amount_minor = 100;

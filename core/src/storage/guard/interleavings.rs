@@ -193,7 +193,7 @@ impl Desk {
     }
 
     /// A commit that is written out, or fails and may come back after a kill.
-    fn commit(&self, turn: &Turn<'_>, generation: u64, is_armed: impl Fn(Arm) -> bool) {
+    fn commit(&self, turn: &Turn, generation: u64, is_armed: impl Fn(Arm) -> bool) {
         self.hardware.found(|found| {
             let same = found.anchor.generation == generation && found.generation == generation;
             found.promise(same, "a commit from another generation than the anchor's");

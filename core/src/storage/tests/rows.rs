@@ -232,6 +232,8 @@ fn a_user_is_found_again_and_settings_are_replaced() {
 #[test]
 fn no_secret_stands_plain_in_the_files() {
     let (phone, store, user) = Phone::issued(1..=20);
+    let with_checksum_key = WireCredential { cvc3_key: Some(Secret::new(*b"PLANTED-CHECKSUM")), ..credential(21) };
+    store.write_guarded(|tx| tx.add_credentials(user, &[with_checksum_key])).unwrap();
     store.write(|tx| tx.put_journal(user, &"PLANTED-JOURNAL")).unwrap();
     store.write(|tx| tx.append_history(user, &"PLANTED-HISTORY")).unwrap();
     assert_eq!(tap(&store, user), Some(1));
@@ -245,7 +247,8 @@ fn no_secret_stands_plain_in_the_files() {
     assert!(found(b"token-1"));
     store.suspend().unwrap();
     let prime = hex::encode(PLANTED_PRIME);
-    for secret in [PLANTED_KEY.as_slice(), prime.as_bytes(), PLANTED_PRIME, b"PLANTED-J", b"PLANTED-H", b"user-1"] {
+    let others = [prime.as_bytes(), PLANTED_PRIME, b"PLANTED-C", b"PLANTED-J", b"PLANTED-H", b"user-1"];
+    for secret in [PLANTED_KEY.as_slice()].into_iter().chain(others) {
         assert!(!found(secret), "{}", String::from_utf8_lossy(secret));
     }
     store.close();

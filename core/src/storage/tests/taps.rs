@@ -3,11 +3,18 @@
 use std::time::Duration;
 
 use super::*;
+use crate::card::hooks::BurntCredential;
 use crate::error::KeyStoreProblem;
 use crate::host::KeyStoreError;
-use crate::storage::Health;
 use crate::storage::anchor::{AnchorValue, Arm};
+use crate::storage::{Health, Purpose};
 use crate::token_service::operations::UsageOutcome;
+
+fn burn_for_checksum(store: &Store, user: UserKey) -> Option<BurntCredential> {
+    let (credential, burn) = store.start_burn(user, at(NOW), store.start_arming(user), Purpose::Checksum).unwrap()?;
+    burn.wait().unwrap();
+    Some(credential)
+}
 
 #[test]
 fn each_credential_is_burnt_once_in_order_and_across_restarts() {
@@ -30,6 +37,50 @@ fn a_burnt_credential_carries_the_key_that_was_issued() {
     let (_phone, store, user) = Phone::issued([7]);
     let burnt = store.burn_next(user, at(NOW), store.start_arming(user)).unwrap().unwrap();
     assert_eq!(burnt.session_key.expose(), credential(7).session_key.expose());
+}
+
+#[test]
+fn a_checksum_gets_the_key_that_was_issued_for_it() {
+    let (phone, store, user) = Phone::issued([]);
+    let key = Secret::new([0xC3; 16]);
+    let both = WireCredential { cvc3_key: Some(key.clone()), ..credential(7) };
+    store.write_guarded(|tx| tx.add_credentials(user, &[both])).unwrap();
+    drop(store);
+
+    let store = phone.open();
+    let burnt = burn_for_checksum(&store, user).unwrap();
+    assert_eq!(burnt.session_key.expose(), credential(7).session_key.expose());
+    assert_eq!(burnt.cvc3_key.unwrap().expose(), key.expose());
+    assert_eq!(tap(&store, user), None);
+}
+
+#[test]
+fn a_front_without_the_key_is_neither_spent_nor_skipped_for_a_checksum() {
+    let (_phone, store, user) = Phone::issued([1]);
+    let later = WireCredential { cvc3_key: Some(Secret::new([3; 16])), ..credential(2) };
+    store.write_guarded(|tx| tx.add_credentials(user, &[later])).unwrap();
+    let before = store.commits();
+    for _ in 0..2 {
+        assert!(burn_for_checksum(&store, user).is_none());
+        store.settle().unwrap();
+    }
+    assert_eq!(store.commits(), before);
+    assert_eq!(tap(&store, user), Some(1));
+    let burnt = burn_for_checksum(&store, user).unwrap();
+    assert_eq!((burnt.atc, burnt.cvc3_key.unwrap().expose()), (2, &[3; 16]));
+}
+
+#[test]
+fn a_burn_that_nobody_waits_for_is_durable_all_the_same() {
+    let (phone, store, user) = Phone::issued(1..=2);
+    let ticket = store.start_arming(user);
+    let (credential, burn) = store.start_burn(user, at(NOW), ticket, Purpose::Cryptogram).unwrap().unwrap();
+    drop(burn);
+    assert_eq!(credential.atc, 1);
+    // Whoever comes next stands behind the commit.
+    assert_eq!(store.read(|tx| tx.stock(user, NOW)).unwrap().usable, 1);
+    drop(store);
+    assert_eq!(tap(&phone.open(), user), Some(2));
 }
 
 #[test]

@@ -1,0 +1,68 @@
+//! Programs and headers of the system that a job needs: on Debian they can be installed.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::process::Cmd;
+use crate::report::Unavailable;
+
+/// The programs by which Debian's packages start their daemons (deb-systemd-invoke(1p), invoke-rc.d(8))
+/// are hidden by one that does nothing, in the mounts of this process.
+const WITHOUT_DAEMONS: &str = "for starter in /usr/sbin/invoke-rc.d /usr/bin/deb-systemd-invoke; do \
+    if [ -e $starter ]; then mount --bind /bin/true $starter; fi; done; exec \"$@\"";
+
+/// Installs `packages` by apt-get unless `is_there`. `what` names what is missing, for people.
+///
+/// Needs root and Debian or a system derived from it. Anything else is [`Unavailable`], with the words
+/// that say what to install by hand; a step that meets it has not run.
+pub(crate) fn install(root: &Path, packages: &[&str], what: &str, is_there: impl Fn() -> bool) -> Result<()> {
+    install_by(root, Cmd::new("apt-get", ""), packages, what, is_there)
+}
+
+/// As [`install`], for packages that would start their daemons at once: what starts daemons does nothing
+/// while apt-get runs, and only for apt-get. Needs the right to mount.
+pub(crate) fn install_without_daemons(
+    root: &Path,
+    packages: &[&str],
+    what: &str,
+    is_there: impl Fn() -> bool,
+) -> Result<()> {
+    let apt_get = Cmd::new("unshare", "--mount sh -ec").arg(WITHOUT_DAEMONS).args("sh apt-get");
+    install_by(root, apt_get, packages, what, is_there)
+}
+
+fn install_by(root: &Path, apt_get: Cmd, packages: &[&str], what: &str, is_there: impl Fn() -> bool) -> Result<()> {
+    if is_there() {
+        return Ok(());
+    }
+    let packages = packages.join(" ");
+    let by_hand = format!("install {what} (Debian: apt-get install {packages})");
+    let is_root = Cmd::new("id", "-u").read(root).is_ok_and(|user| user.trim() == "0");
+    let is_debian = Path::new("/etc/debian_version").exists();
+    if !is_root || !is_debian {
+        bail!(Unavailable(format!("{what} is missing; {by_hand}")));
+    }
+    println!("{what} is missing: installing {packages}");
+    let install = apt_get
+        .args("install --yes --no-upgrade --no-install-recommends")
+        .args(&packages)
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    // The package lists of a fresh machine are empty or old.
+    let installed = Cmd::new("apt-get", "update --quiet").run(root)? && install.run(root)?;
+    if !installed || !is_there() {
+        bail!(Unavailable(format!("the installation of {packages} failed; {by_hand}")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_not_installed() {
+        let nowhere = Path::new("no such folder: a command would fail to start");
+        assert!(install(nowhere, &["no-such-package"], "nothing", || true).is_ok());
+    }
+}
