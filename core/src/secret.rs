@@ -92,14 +92,14 @@ impl<'de, const N: usize> Deserialize<'de> for Secret<N> {
 }
 
 /// How deep below its caller a computation over secrets leaves traces, in bytes, with room to spare.
-const STACK_DEPTH: usize = 32 * 1024;
+const STACK_DEPTH: usize = 64 * 1024;
 
 /// Overwrites what functions that have returned left on the stack: compilers and ciphers copy blocks
 /// there, and nobody wipes them. To be called where the work with a secret is over, from where it
 /// began.
 #[inline(never)]
 pub(crate) fn scrub_stack() {
-    let mut frame = [0; STACK_DEPTH];
+    let mut frame = [0_u8; STACK_DEPTH];
     // Nothing reads it: else the compiler would leave it out.
     std::hint::black_box(&mut frame);
 }

@@ -260,7 +260,7 @@ fn the_exit_code_tells_malformed_from_wrong_usage() {
     for (arguments, words) in [
         (&["hello"][..], "`hello` is not hex"),
         (&["--file", "no-such-file"], "no-such-file cannot be read"),
-        (&[], "there is no hex to explain"),
+        (&[], "there is no hex to explain; give it as an argument, by --file, or on standard input"),
         (&["--as", "nonsense", "00"], "no form and no tag"),
         (&["--tag", "DF7F"], "the dictionary has no tag DF7F"),
         (&["--ca-key", "no-such-file", "6A82"], "holds no CA key"),

@@ -155,7 +155,10 @@ fn only_an_approved_tap_ends_well() {
 #[test]
 fn a_reader_speaks_the_mode_it_is_told() {
     let served = Served::start_with(&["--card", "mag_stripe"]);
-    let (told, _) = ended(&served.tap(&["--amount", "12.50", "--mode", "mag-stripe"]), 0);
+    let by_track = ["--amount", "12.50", "--mode", "mag-stripe"];
+    let (told, _) = ended(&served.tap(&by_track), 1);
+    assert!(told.contains("see phone"), "{told}");
+    let (told, _) = ended(&served.tap(&[by_track.as_slice(), &["--authenticate"]].concat()), 0);
     assert!(told.contains("approved by the issuer") && told.contains("the checksum is right"), "{told}");
     let (told, _) = ended(&served.tap(&["--amount", "12.50"]), 0);
     assert!(told.contains("the cryptogram is right") && told.contains("18 credentials left"), "{told}");

@@ -1,6 +1,8 @@
-//! Nothing that names a user, a token or a key is ever logged.
+//! Nothing that names a user, a token or a key is ever logged, or said in an error.
 
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
+use std::fmt::Write;
 
 use nfcwallet_sandbox::issuer::{Authority, Issuer, IssuerConfig};
 use nfcwallet_sandbox::phone::{Call, PhoneProgram};
@@ -9,6 +11,28 @@ use nfcwallet_tests::till;
 use nfcwallet_tests::unit::{PhoneUnit, Surroundings};
 
 const USER: &str = "customer-77310-planted";
+
+/// The keys of all credentials that were ever given out, and the factors of the card's key.
+fn keys(sandbox: &Sandbox) -> Vec<(String, Vec<u8>)> {
+    let token = sandbox.service().state().unwrap().tokens[0].token_reference.clone();
+    let views = sandbox.service().credentials(&token).unwrap();
+    assert!(views.len() > 12, "twelve taps and a stock are {} credentials", views.len());
+    let sessions = views.iter().map(|view| {
+        let again = sandbox.issuer().credentials(&token, view.atc, 1, view.expires_at_ms).unwrap();
+        (format!("the key of credential {}", view.atc), again[0].session_key.expose().to_vec())
+    });
+    let profile = sandbox.issuer().personalise(&token, USER).unwrap();
+    let card = profile.applications[0].icc_key.clone().unwrap();
+    let factors =
+        [card.prime_p, card.prime_q].map(|factor| ("a factor of the card's key".to_owned(), factor.expose().to_vec()));
+    sessions.chain(factors).collect()
+}
+
+/// As it is, and as text: hex, and what a derived `Debug` prints.
+fn forms(secret: &[u8]) -> [Vec<u8>; 4] {
+    let decimal = secret.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+    [secret.to_vec(), hex::encode(secret).into_bytes(), hex::encode_upper(secret).into_bytes(), decimal.into_bytes()]
+}
 
 #[test]
 fn a_whole_life_at_the_finest_log_level_names_no_user_token_number_or_key() {
@@ -24,7 +48,12 @@ fn a_whole_life_at_the_finest_log_level_names_no_user_token_number_or_key() {
     };
     let mut phone = PhoneUnit::new(surroundings, folder.path().join("phone"));
     phone.start(&[]).unwrap();
-    let say = |phone: &PhoneUnit, call: Call| drop(phone.process().unwrap().call(call));
+    let mut errors = String::new();
+    let mut say = |phone: &PhoneUnit, call: Call| {
+        if let Err(error) = phone.process().unwrap().call(call) {
+            writeln!(errors, "{error}\n{error:?}").unwrap();
+        }
+    };
     say(&phone, Call::Connect { user: USER.to_owned() });
     say(&phone, Call::Activate { silent: true });
     say(&phone, Call::Confirm);
@@ -40,16 +69,28 @@ fn a_whole_life_at_the_finest_log_level_names_no_user_token_number_or_key() {
     say(&phone, Call::Sync);
     say(&phone, Call::Host(serde_json::from_str(r#"{"key_store":"none"}"#).unwrap()));
     say(&phone, Call::Unlock);
+    let keys = keys(&sandbox);
     say(&phone, Call::Delete);
     say(&phone, Call::Shutdown);
 
-    let text = std::fs::read_to_string(&log).unwrap().to_lowercase();
+    assert!(!errors.is_empty(), "no call failed: the search of the errors would prove nothing");
+    let logged = std::fs::read(&log).unwrap();
+    let text = String::from_utf8_lossy(&logged).to_lowercase();
     assert!(text.contains("nfcwallet_core"), "the wallet's log is empty: the search would prove nothing");
     let state = sandbox.service().state().unwrap();
     let reference = state.tokens[0].token_reference.to_lowercase();
     let number =
         sandbox.issuer().ledger().token(&state.tokens[0].token_reference).unwrap().unwrap().pan.expose().to_owned();
-    for secret in [USER, &reference, &number, &state.tokens[0].instance.to_lowercase()] {
-        assert!(!text.contains(secret), "the log names {secret}");
+    for (place, text) in [("the log", &text), ("an error", &errors.to_lowercase())] {
+        for secret in [USER, &reference, &number, &state.tokens[0].instance.to_lowercase()] {
+            assert!(!text.contains(secret), "{place} names {secret}");
+        }
+    }
+    for (name, key) in &keys {
+        for form in forms(key) {
+            let finder = memchr::memmem::Finder::new(&form);
+            assert!(finder.find(&logged).is_none(), "the log shows {name}");
+            assert!(finder.find(errors.as_bytes()).is_none(), "an error shows {name}");
+        }
     }
 }

@@ -106,7 +106,7 @@ impl CardApp {
             }
         };
         let identity = record_data::check(&objects, application, rules)?;
-        let mag_stripe = MagStripe::compile(&objects, &pdol)?;
+        let mag_stripe = MagStripe::compile(&objects, &pdol, &identity)?;
         relay::check(application.relay_resistance.as_ref())?;
         let icc_key = match &application.icc_key {
             Some(parts) => Some(check_icc_key(parts, &objects, application)?),

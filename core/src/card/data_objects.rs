@@ -13,7 +13,7 @@ const MAX_OBJECTS: usize = 32;
 
 /// What the card makes anew at each tap, what belongs to a credential and not to the card, and the
 /// format of a log that it does not keep.
-const NEVER: [Tag; 10] = [
+const NEVER: [Tag; 14] = [
     tags::AC,
     tags::ATC,
     tags::CID,
@@ -24,6 +24,11 @@ const NEVER: [Tag; 10] = [
     tags::LAST_ONLINE_ATC,
     tags::LOG_FORMAT,
     tags::SDAD,
+    // The card's number belongs into records, which are never printed.
+    tags::PAN,
+    tags::TRACK_1,
+    tags::TRACK_2,
+    tags::MAG_STRIPE_TRACK_2,
 ];
 
 /// Objects that are ready to be sent.

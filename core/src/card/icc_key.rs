@@ -16,7 +16,7 @@ use super::profile::IccKeyParts;
 ///
 /// * Timing: the exponentiations of the `rsa` crate take the same time for all exponents and bases
 ///   of one size, and the base is blinded besides. The blinding pair is squared after each use and
-///   drawn anew after [`BLINDING_USES`], because the inversion in a new one costs a third of a
+///   drawn anew after `BLINDING_USES`, because the inversion in a new one costs a third of a
 ///   signature.
 /// * Faults: the result is raised to the public exponent and compared with the input before it
 ///   leaves. A faulty half of a CRT signature would give the factors away (Boneh, DeMillo, Lipton).

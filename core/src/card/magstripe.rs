@@ -13,6 +13,7 @@ use super::generate_ac::{CDCVM_DONE, SEE_PHONE};
 use super::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, CryptogramRequested, TapHooks, once_burnt};
 use super::number::Track2;
 use super::profile_error::ProfileError;
+use super::record_data::Identity;
 use super::records::Objects;
 use super::request::{self, TerminalData};
 use super::tlv::Tag;
@@ -54,13 +55,17 @@ pub(super) struct MagStripe {
 impl MagStripe {
     /// Reads the mode's data out of the records, whose lengths have been checked; `None` if there are
     /// none.
-    pub(super) fn compile(objects: &Objects<'_>, pdol: &Dol) -> Result<Option<Self>, ProfileError> {
+    pub(super) fn compile(
+        objects: &Objects<'_>,
+        pdol: &Dol,
+        identity: &Identity,
+    ) -> Result<Option<Self>, ProfileError> {
         if !is_in(objects) {
             return Ok(None);
         }
         let track_2 = objects.require(tags::MAG_STRIPE_TRACK_2)?;
         let track_1 = objects.find(tags::TRACK_1);
-        check_positions(objects, track_2, track_1)?;
+        check_positions(objects, track_2, track_1, identity)?;
         let udol = lists::read(tags::UDOL, objects.find(tags::UDOL).unwrap_or(DEFAULT_UDOL))?;
         request::check_udol(&udol, pdol)?;
         Ok(Some(Self { udol, track_2: track_2.to_vec(), track_1: track_1.map(<[u8]>::to_vec) }))
@@ -140,11 +145,19 @@ const TRACK_2: Track =
     Track { cvc3: tags::PCVC3_TRACK_2, numbers: tags::PUNATC_TRACK_2, counter_digits: tags::NATC_TRACK_2 };
 
 /// The digits of the unpredictable number are counted once for both tracks.
-fn check_positions(objects: &Objects<'_>, track_2: &[u8], track_1: Option<&[u8]>) -> Result<(), ProfileError> {
-    let Some(Track2 { discretionary, .. }) = Track2::read(track_2) else {
+fn check_positions(
+    objects: &Objects<'_>,
+    track_2: &[u8],
+    track_1: Option<&[u8]>,
+    identity: &Identity,
+) -> Result<(), ProfileError> {
+    let Some(Track2 { number, discretionary, .. }) = Track2::read(track_2) else {
         let reason = "is not number, D, expiry, service code and digits";
         return Err(ProfileError::tag(tags::MAG_STRIPE_TRACK_2, reason));
     };
+    if number != identity.number {
+        return Err(ProfileError::tag(tags::MAG_STRIPE_TRACK_2, "is of another number than 5A"));
+    }
     let number_digits = TRACK_2.check(objects, discretionary)?;
     let Some(track_1) = track_1 else {
         let alone = [TRACK_1.cvc3, TRACK_1.numbers, TRACK_1.counter_digits];
@@ -155,6 +168,9 @@ fn check_positions(objects: &Objects<'_>, track_2: &[u8], track_1: Option<&[u8]>
     };
     let digits = discretionary_length(track_1)
         .ok_or_else(|| ProfileError::tag(tags::TRACK_1, "is not B, number, ^, name, ^, expiry, service code, data"))?;
+    if !identity.number.is_text(track_1_number(track_1)) {
+        return Err(ProfileError::tag(tags::TRACK_1, "is of another number than 5A"));
+    }
     let of_track_1 = TRACK_1.check(objects, digits)?;
     if of_track_1 == number_digits {
         return Ok(());
@@ -196,6 +212,12 @@ fn positions(objects: &Objects<'_>, tag: Tag, digits: usize) -> Result<u64, Prof
 
 /// Expiry and service code, in characters.
 const AFTER_SEPARATOR: usize = 4 + 3;
+
+/// The characters between B and the first separator.
+fn track_1_number(track: &[u8]) -> &[u8] {
+    let number = track.strip_prefix(b"B").unwrap_or(track);
+    number.split(|character| *character == b'^').next().unwrap_or(number)
+}
 
 /// How much discretionary data there is in a track 1 (ISO/IEC 7813): format B, at most 76 characters.
 fn discretionary_length(track: &[u8]) -> Option<usize> {

@@ -19,6 +19,11 @@ impl CardNumber {
         self.0.ends_with(&digits)
     }
 
+    /// The number is this one in ASCII digits, as in track 1.
+    pub(super) fn is_text(&self, text: &[u8]) -> bool {
+        self.0.len() == text.len() && self.0.iter().zip(text).all(|(digit, character)| digit + b'0' == *character)
+    }
+
     /// The number is the one in a certificate's field, which is filled with F to 10 bytes.
     pub(super) fn is_in(&self, field: &[u8]) -> bool {
         unpack(field).is_some_and(|(digits, _)| digits == self.0)

@@ -52,7 +52,7 @@ pub(super) fn contradicts_itself<'a>(
 }
 
 pub(super) fn kind(code: u8, amount_minor: u64, merchant_category: Option<u16>, transit: &[u16]) -> TransactionKind {
-    if amount_minor == 0 && merchant_category.is_some_and(|category| transit.contains(&category)) {
+    if code == 0x00 && amount_minor == 0 && merchant_category.is_some_and(|category| transit.contains(&category)) {
         return TransactionKind::Transit;
     }
     match code {

@@ -109,11 +109,6 @@ impl CdcvmWindow {
         *self.lock() = State::default();
     }
 
-    /// A tap was paid without the proof: what an earlier one asked for is no longer waited for.
-    pub(crate) fn forget_question(&self) {
-        self.lock().asked_for = None;
-    }
-
     /// What is left of the window; `None` when it is closed.
     pub(crate) fn remaining(&self, now: Duration) -> Option<Duration> {
         self.lock().proved?.remaining(now)
@@ -226,16 +221,13 @@ mod tests {
     }
 
     #[test]
-    fn a_payment_without_the_proof_leaves_the_proof_and_ends_the_question() {
-        let window = asked();
-        window.forget_question();
-        window.open(CdcvmMethod::Fingerprint, at(1));
-        assert_eq!(window.presence(&of(1), at(2)), PROVED);
-        let window = asked();
-        window.open(CdcvmMethod::Fingerprint, at(1));
-        window.forget_question();
-        assert_eq!(window.presence(&of(9_000), at(2)), PROVED);
-        assert_eq!(window.presence(&of(9_001), at(2)), Presence::OtherTransaction);
+    fn a_payment_in_between_does_not_free_the_proof_for_another_amount() {
+        let window = CdcvmWindow::default();
+        window.ask_for(&of(9_000), at(0));
+        // Here a low amount is paid without the proof; then the user confirms what the screen shows.
+        window.open(CdcvmMethod::Fingerprint, at(2));
+        assert_eq!(window.presence(&of(90_000), at(3)), Presence::OtherTransaction);
+        assert_eq!(window.presence(&of(9_000), at(3)), Presence::Proved(CdcvmMethod::Fingerprint));
     }
 
     #[test]

@@ -35,12 +35,14 @@ impl Rules<'_> {
         if matches!(device.integrity, IntegrityVerdict::Unsafe { .. }) {
             return Err(TapFailure::DeviceUnsafe);
         }
-        let presence = self.window.presence(transaction, self.calls.clock().monotonic());
+        let now = self.calls.clock().monotonic();
+        let presence = self.window.presence(transaction, now);
         let proof = match presence {
             Presence::Proved(method) => Some(method),
             Presence::Missing | Presence::OtherTransaction => None,
         };
-        self.check_kind(transaction, request.allowed_by_card, device.unlocked || proof.is_some())?;
+        let allowed = request.allowed_by_card && !is_transit_by_track(request);
+        self.check_kind(transaction, allowed, device.unlocked || proof.is_some())?;
         if self.needs_cdcvm(request, &device) {
             match presence {
                 Presence::Proved(_) => {}
@@ -49,6 +51,10 @@ impl Rules<'_> {
             }
         }
         self.ask_app(proof.is_some(), transaction)?;
+        // The user may have taken it back while the app decided.
+        if proof.is_some() && self.window.presence(transaction, now) == Presence::Missing {
+            return Err(TapFailure::CdcvmRequired);
+        }
         Ok(proof)
     }
 
@@ -75,7 +81,8 @@ impl Rules<'_> {
     /// terminal demand it, and a terminal can take back no more than its own demand.
     fn needs_cdcvm(&self, request: &CryptogramRequest, device: &DeviceState) -> bool {
         let transaction = &request.transaction;
-        if self.card.rules().always_cdcvm {
+        // A checksum does not cover the amount: no limit means anything there.
+        if self.card.rules().always_cdcvm || request.requested == CryptogramRequested::Checksum {
             return true;
         }
         if transaction.kind == TransactionKind::Transit {
@@ -98,6 +105,11 @@ impl Rules<'_> {
             Err(_) => Err(TapFailure::DeclinedByApp),
         }
     }
+}
+
+/// A gate opens without a finger because the amount is 0, and only a cryptogram proves that it is.
+fn is_transit_by_track(request: &CryptogramRequest) -> bool {
+    request.requested == CryptogramRequested::Checksum && request.transaction.kind == TransactionKind::Transit
 }
 
 /// A terminal that asks for a decline gets it, and so does one whose data cannot all be true.

@@ -105,10 +105,10 @@ impl TapHooks for Hooks<'_> {
         let Some(mut burning) = self.burning.take() else { return false };
         match burning.wait() {
             Ok(()) => {
+                // A payment without the proof leaves the question of an earlier tap: the answer to it must
+                // not serve another amount.
                 if burning.proof.is_some() {
                     self.taps.window().close();
-                } else {
-                    self.taps.window().forget_question();
                 }
                 self.ended(Happened::Completed(burning.id, burning.user, burning.record, burning.proof));
                 true
@@ -263,7 +263,8 @@ impl Hooks<'_> {
             CryptogramRequested::Checksum => Purpose::Checksum,
             _ => Purpose::Cryptogram,
         };
-        match self.context.store.start_burn(tap.user, time, ticket, purpose) {
+        let is_wanted = || !self.taps.is_end_requested();
+        match self.context.store.start_burn(tap.user, time, ticket, purpose, is_wanted) {
             Ok(Some((credential, burn))) => {
                 let cdcvm_done = proof.is_some();
                 let outcome = TransactionOutcome::Complete { atc: credential.atc, reference, cdcvm: cdcvm_done };
@@ -271,6 +272,7 @@ impl Hooks<'_> {
                 self.burning = Some(Burning { burn: Some(burn), id: tap.id, user: tap.user, record, proof });
                 Ok(CryptogramDecision::Approve { credential, cdcvm_done, reference })
             }
+            Ok(None) if self.taps.is_end_requested() => Err(TapFailure::LinkLost),
             Ok(None) => Err(TapFailure::InsufficientCredentials),
             // A lock or a logout came between the permit and the burn.
             Err(WalletError::TokenUnavailable { .. }) => Err(TapFailure::TokenUnavailable),

@@ -154,7 +154,7 @@ impl Taps {
         };
         let before = field.tap.as_ref().map(|tap| tap.id);
         let (answer, happened) = self.answer(context, &mut field, apdu);
-        if !happened.is_empty() {
+        if happened.iter().any(|event| !matches!(event, Happened::Started(_))) {
             // A credential's key may have been at work.
             scrub_stack();
         }

@@ -46,8 +46,9 @@ impl Burn {
 
 impl Store {
     /// Begins to burn the user's next credential: one durable commit, after which it is gone whatever
-    /// happens. `None` if none is usable at `time` for `purpose`. The credential may be computed with at once; what
-    /// comes of it may leave only after [`Burn::wait`].
+    /// happens. `None` if none is usable at `time` for `purpose`, or if it `is_wanted` no more after the
+    /// wait for the guard and the host's anchor: nothing is burnt then. The credential may be computed
+    /// with at once; what comes of it may leave only after [`Burn::wait`].
     ///
     /// Waits for the arming that `ticket` began. Credentials in front that have expired cost a commit
     /// and an arming more; `discard_expired` in the background keeps them away.
@@ -64,9 +65,11 @@ impl Store {
         time: ServiceTime,
         ticket: ArmTicket,
         purpose: Purpose,
+        is_wanted: impl FnOnce() -> bool,
     ) -> Result<Option<(BurntCredential, Burn)>, WalletError> {
         let turn = self.guard.turn()?;
-        let opened = self.open_burn(&turn, user, time, purpose);
+        // Dropped, an open burn is rolled back.
+        let opened = self.open_burn(&turn, user, time, purpose).map(|opened| opened.filter(|_| is_wanted()));
         let Ok(Some((credential, opened))) = opened else {
             // In this order: without the ticket, nothing is armed when the turn ends.
             drop(ticket);
@@ -92,7 +95,7 @@ impl Store {
         time: ServiceTime,
         ticket: ArmTicket,
     ) -> Result<Option<BurntCredential>, WalletError> {
-        let Some((credential, burn)) = self.start_burn(user, time, ticket, Purpose::Cryptogram)? else {
+        let Some((credential, burn)) = self.start_burn(user, time, ticket, Purpose::Cryptogram, || true)? else {
             return Ok(None);
         };
         burn.wait().map(|()| Some(credential))

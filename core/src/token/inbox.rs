@@ -1,6 +1,6 @@
 //! The service's messages: each applied once, then acknowledged.
 
-use crate::card::Card;
+use crate::card::{Card, ProfileError};
 use crate::context::{Context, User, unexpected_answer};
 use crate::error::WalletError;
 use crate::storage::Tx;
@@ -53,18 +53,31 @@ fn apply_once(context: &Context, user: &User, message: &Message) -> Result<bool>
     {
         tracing::warn!(field, "remote configuration refused");
     }
+    // Some milliseconds of arithmetic, and the host's clock: not under the store's lock.
+    let card = match &message.content {
+        MessageContent::Profile { profile, .. } => {
+            Some(Card::admit(profile, context.service.service_now_ms()).map(drop))
+        }
+        _ => None,
+    };
     context.store.write_guarded(|tx| {
         // Looked at once more in the commit itself: two deliveries may run at once.
         if tx.message_applied(&message.id)? {
             return Ok(false);
         }
-        apply(tx, user, &message.content, context.service.service_now_ms())?;
+        apply(tx, user, &message.content, card.as_ref())?;
         tx.mark_message(&message.id)?;
         Ok(true)
     })
 }
 
-fn apply(tx: &Tx<'_>, user: &User, content: &MessageContent, now_ms: i64) -> Result<()> {
+/// `card`: whether the profile of the message makes a card.
+fn apply(
+    tx: &Tx<'_>,
+    user: &User,
+    content: &MessageContent,
+    card: Option<&std::result::Result<(), ProfileError>>,
+) -> Result<()> {
     let Some(token) = tx.token(user.key)? else { return Ok(()) };
     match content {
         MessageContent::Suspend { token_reference, by } if *token_reference == token.reference => {
@@ -82,11 +95,12 @@ fn apply(tx: &Tx<'_>, user: &User, content: &MessageContent, now_ms: i64) -> Res
             tx.remove_token(user.key).map(drop)
         }
         MessageContent::Profile { token_reference, profile } if *token_reference == token.reference => {
-            match Card::admit(profile, now_ms) {
-                Ok(_) => tx.set_profile(user.key, profile),
+            match card {
+                Some(Ok(())) => tx.set_profile(user.key, profile),
                 // The old card stays in use; the service sees it in the next report.
-                Err(error) => {
-                    tracing::warn!(%error, "new card profile refused");
+                refused => {
+                    let error = refused.and_then(|refused| refused.as_ref().err());
+                    tracing::warn!(error = error.map(tracing::field::display), "new card profile refused");
                     Ok(())
                 }
             }

@@ -142,7 +142,7 @@ impl ExplainOptions {
                 File::open(file).and_then(read).with_context(|| format!("{} cannot be read", file.display()))?
             }
             None if std::io::stdin().is_terminal() => {
-                bail!("no hex and no --file; see `nfcwallet-sandbox explain --help`")
+                return Err(input::InputError::Empty.into());
             }
             _ => read(std::io::stdin().lock()).context("standard input cannot be read")?,
         };

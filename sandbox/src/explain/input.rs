@@ -63,7 +63,7 @@ pub enum InputError {
         word: String,
     },
     /// Nothing to explain.
-    #[error("there is no hex to explain")]
+    #[error("there is no hex to explain; give it as an argument, by --file, or on standard input")]
     Empty,
 }
 

@@ -48,8 +48,9 @@ fn published_checksums_come_out_of_the_card() {
         test_card::object(0x9F6B, &hex(&text(&case["track2"]["template"]))),
         hex("9F69 0F 9F6A04 9F7E01 9F0206 5F2A02 9F1A02"),
     ];
-    let mut profile = test_card::profile();
-    add_mag_stripe_record(&mut profile.applications[0], &record.concat());
+    // Without EMV mode the track's number is the card's.
+    let mut profile = mag_stripe_only(&hex::encode(record.concat()));
+    profile.last_four = "2345".to_owned();
     let mut talk = Conversation::with(Plan::Approve, &profile);
     talk.hooks.cvc3_key = Some(hex(&text(&case["icc_master_key"])).try_into().unwrap());
     talk.hooks.atc = u16::from_str_radix(&text(&case["atc"]), 16).unwrap();
@@ -60,6 +61,19 @@ fn published_checksums_come_out_of_the_card() {
     assert_eq!(answer[0].1, hex(&text(&case["track2"]["cvc3"])));
     assert_eq!(answer[1].1, hex(&text(&case["track1"]["cvc3"])));
     assert_eq!(answer[2].1, hex(&text(&case["atc"])));
+}
+
+#[test]
+fn a_track_of_another_card_is_refused() {
+    let refused = |from: &str, to: &str| {
+        let mut profile = test_card::profile();
+        let record = super::MAG_STRIPE_RECORD.replace(from, to);
+        add_mag_stripe_record(&mut profile.applications[0], &hex(&record));
+        Card::compile(&profile).unwrap_err().to_string()
+    };
+    assert_eq!(refused("5413330089600010D", "5413330089600028D"), "9F6B: is of another number than 5A");
+    // The last digit but one of the number in track 1.
+    assert_eq!(refused("303031305E", "303032305E"), "56: is of another number than 5A");
 }
 
 #[test]

@@ -333,3 +333,15 @@ fn at_a_gate_a_terminal_can_take_back_its_own_demand_and_no_other() {
         assert_eq!(fare.decide(), Err(TapFailure::CdcvmRequired), "an amount, {waived:02X}");
     }
 }
+
+/// A reader in mag-stripe mode could say 0.00, and ask the issuer for more.
+#[test]
+fn a_checksum_needs_presence_whatever_the_amount_and_is_never_transit() {
+    let mut tap = Tap::new();
+    tap.request.requested = CryptogramRequested::Checksum;
+    assert_eq!(tap.decide(), Err(TapFailure::CdcvmRequired));
+    tap.window.open(CdcvmMethod::Fingerprint, tap.calls.clock().monotonic());
+    assert_eq!(tap.decide(), Ok(Some(CdcvmMethod::Fingerprint)));
+    tap.request.transaction.kind = TransactionKind::Transit;
+    assert_eq!(tap.decide(), Err(TapFailure::NotAllowed));
+}

@@ -11,7 +11,8 @@ use crate::storage::{Health, Purpose};
 use crate::token_service::operations::UsageOutcome;
 
 fn burn_for_checksum(store: &Store, user: UserKey) -> Option<BurntCredential> {
-    let (credential, burn) = store.start_burn(user, at(NOW), store.start_arming(user), Purpose::Checksum).unwrap()?;
+    let (credential, burn) =
+        store.start_burn(user, at(NOW), store.start_arming(user), Purpose::Checksum, || true).unwrap()?;
     burn.wait().unwrap();
     Some(credential)
 }
@@ -74,7 +75,7 @@ fn a_front_without_the_key_is_neither_spent_nor_skipped_for_a_checksum() {
 fn a_burn_that_nobody_waits_for_is_durable_all_the_same() {
     let (phone, store, user) = Phone::issued(1..=2);
     let ticket = store.start_arming(user);
-    let (credential, burn) = store.start_burn(user, at(NOW), ticket, Purpose::Cryptogram).unwrap().unwrap();
+    let (credential, burn) = store.start_burn(user, at(NOW), ticket, Purpose::Cryptogram, || true).unwrap().unwrap();
     drop(burn);
     assert_eq!(credential.atc, 1);
     // Whoever comes next stands behind the commit.
