@@ -17,6 +17,7 @@ pub mod host;
 pub mod payment;
 pub mod secret;
 pub mod storage;
+mod sync;
 pub mod token;
 pub mod token_service;
 pub mod wallet;

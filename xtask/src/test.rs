@@ -31,6 +31,8 @@ pub(crate) enum Step {
     Advisories,
     /// every unit, scenario and end-to-end test
     Tests,
+    /// the state that taps and background work share, under many orders of their threads
+    Interleavings,
     /// cryptograms of our card, computed anew by the Python package pyemv
     Pyemv,
     /// the wallet in a PC/SC reader, read by pyscard and opensc-tool
@@ -70,6 +72,9 @@ impl Step {
             Self::Fmt => Cmd::cargo("fmt --all --check"),
             Self::Clippy => Cmd::cargo("clippy --workspace --all-targets -- -D warnings"),
             Self::Tests => Cmd::cargo("test --workspace"),
+            Self::Interleavings => {
+                Cmd::cargo("test --package nfcwallet-core --lib --features interleavings interleavings")
+            }
             Self::Rustdoc => Cmd::cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"),
             Self::Demo => demo(""),
             Self::DemoSilent => demo("--silent"),
@@ -99,10 +104,16 @@ impl Step {
             Self::Pyemv => pyemv::check(root),
             Self::Pcsc => pcsc::check(root),
             Self::Torture => torture::check(root),
-            Self::Fmt | Self::Clippy | Self::Rustdoc | Self::Tests | Self::Demo | Self::DemoSilent => {
+            Self::Fmt
+            | Self::Clippy
+            | Self::Rustdoc
+            | Self::Tests
+            | Self::Interleavings
+            | Self::Demo
+            | Self::DemoSilent => {
                 let command = self.command().context("this step is a command")?;
                 match self {
-                    Self::Tests => tests(&command, root),
+                    Self::Tests | Self::Interleavings => tests(&command, root),
                     Self::Demo | Self::DemoSilent => demo_is_ok(&command, root),
                     _ => Ok(Outcome::of(command.run(root)?)),
                 }

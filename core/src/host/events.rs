@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::together::at_the_end;
 use super::{Delivered, HostError};
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// A listener that blocks lets this many events wait; later ones are dropped and counted.
 const CAPACITY: usize = 1_024;
@@ -80,7 +81,7 @@ impl Shared {
             return;
         }
         let shared = Arc::clone(&self);
-        let spawned = std::thread::Builder::new().name("nfcwallet-events".to_owned()).spawn(move || shared.deliver());
+        let spawned = thread::Builder::new().name("nfcwallet-events".to_owned()).spawn(move || shared.deliver());
         if spawned.is_err() {
             tracing::error!("the event thread cannot be started: events wait");
             self.lock().running = false;

@@ -8,17 +8,19 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 
 use super::together::{at_the_end, begin_now};
 use super::{HostError, KeyStoreError};
+use crate::sync;
+use crate::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use crate::sync::{Instant, Mutex};
 
 /// Why an interface gave no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,13 +256,13 @@ impl Workers {
         })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, WorkerState> {
+    fn lock(&self) -> sync::MutexGuard<'_, WorkerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn start_thread(body: Job) -> io::Result<()> {
-    thread::Builder::new().name("nfcwallet-host".to_owned()).spawn(body).map(drop)
+    sync::thread::Builder::new().name("nfcwallet-host".to_owned()).spawn(body).map(drop)
 }
 
 /// The answer of `call`, or `None` as soon as nobody waits for it.

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::cdcvm::CdcvmWindow;
@@ -19,7 +19,11 @@ use crate::error::WalletError;
 use crate::host::is_inside_host_call;
 use crate::secret::scrub_stack;
 use crate::storage::UserKey;
+use crate::sync::{Mutex, MutexGuard};
 use crate::token::{Facts, TokenStatus, gather};
+
+#[cfg(all(test, feature = "interleavings"))]
+mod interleavings;
 
 /// A terminal that sends nothing for this long has gone away.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);

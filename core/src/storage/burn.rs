@@ -8,8 +8,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_lock::MutexGuardArc;
-
 use super::credentials::{Front, Purpose};
 use super::error::StoreError;
 use super::guard::{ArmTicket, Turn};
@@ -19,6 +17,7 @@ use super::{Inner, Store, counted};
 use crate::card::hooks::BurntCredential;
 use crate::error::WalletError;
 use crate::host::Beside;
+use crate::sync::owned::MutexGuardArc;
 use crate::token_service::ServiceTime;
 
 /// A burn whose commit is under way. Dropping it waits for nothing: the credential is then burnt, or

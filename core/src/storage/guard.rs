@@ -21,14 +21,18 @@
 //! the log and come back after a kill. The anchor then stays armed at g, which fits both, until the
 //! next commit has succeeded.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::anchor::{AnchorValue, Arm, Binding};
 use super::error::StoreError;
 use super::records::UserKey;
 use crate::error::KeyStoreProblem;
 use crate::host::{HostCalls, KeyStoreError, Pending, Stored};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
+
+#[cfg(all(test, feature = "interleavings"))]
+mod interleavings;
 
 /// A turn spans three calls of the host at most, each with its own deadline of 5 s (starting over
 /// spans four: whoever waits behind it gets a time-out).
@@ -227,18 +231,19 @@ impl Turn {
     /// a write, an anchor that is armed for a tap will do: it gives up more, not less.
     pub(super) fn arm(&self, tap: Option<UserKey>) -> Result<u64, StoreError> {
         let landed = self.land();
-        let (wanted, known) = {
+        let (wanted, known, in_flight) = {
             let state = self.guard.lock();
-            (state.value(tap.map_or(Arm::Write, Arm::Tap)), state.known)
+            (state.value(tap.map_or(Arm::Write, Arm::Tap)), state.known, state.flight.is_some())
         };
+        // A write that the host may still do could replace what it is known to hold. And after the tap's
+        // own attempt has just failed, another would keep the terminal waiting.
+        if in_flight || tap.is_some() {
+            landed?;
+        }
         let armed_for_tap = known.filter(|known| {
             tap.is_none() && matches!(known.arm, Arm::Tap(_)) && *known == AnchorValue { arm: known.arm, ..wanted }
         });
         if armed_for_tap.is_none() {
-            if tap.is_some() {
-                // The tap's own attempt has just failed; another would keep the terminal waiting.
-                landed?;
-            }
             self.set(wanted)?;
         }
         Ok(wanted.generation)

@@ -48,7 +48,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_lock::{Mutex, MutexGuard};
 use rusqlite::{Connection, params};
 
 pub use burn::Burn;
@@ -59,6 +58,7 @@ pub use tx::Tx;
 
 use crate::error::{KeyStoreProblem, WalletError};
 use crate::host::HostCalls;
+use crate::sync::owned::{Mutex, MutexGuard};
 use crate::token_service::ServiceTime;
 use error::StoreError;
 use file::{DirectoryLock, close_untouched};

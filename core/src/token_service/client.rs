@@ -13,7 +13,7 @@ use super::key_set::{KeyRing, Plan, ServiceKey};
 use super::operations::{Answer, Operation, Refusal};
 use super::service_clock::{ServiceClock, ServiceTime};
 use super::signature::{PublicKey, SignatureError};
-use crate::error::{ServiceProblem, WalletError};
+use crate::error::{KeyStoreProblem, ServiceProblem, WalletError};
 use crate::host::{HostCalls, RequestType};
 
 /// What the client remembers between processes. Neither value is secret; the key set is signed and
@@ -178,8 +178,11 @@ impl TokenServiceClient {
     ) -> Result<(Vec<u8>, AnswerOpener), WalletError> {
         let (device_key, is_fresh) = self.device_key()?;
         match self.seal_as(&device_key, key, binding, user, operation).await {
-            // The host may have renewed the device key since it was read.
-            Err(SealError::Signature(SignatureError::Mismatch)) if !is_fresh => {
+            // The device key may have been renewed since it was read. The new one is made by reading it.
+            Err(
+                SealError::Signature(SignatureError::Mismatch)
+                | SealError::Other(WalletError::KeyStore { reason: KeyStoreProblem::NotFound }),
+            ) if !is_fresh => {
                 self.forget_device_key();
                 let (device_key, _) = self.device_key()?;
                 self.seal_as(&device_key, key, binding, user, operation).await.map_err(WalletError::from)
@@ -239,9 +242,13 @@ impl TokenServiceClient {
             }
             Plan::Fetch => self.fetch_keys().await?,
         }
-        match self.keys.plan(self.service_now_ms()) {
-            Plan::Use(key) | Plan::Refresh(key) => Ok(key),
-            Plan::Fetch => Err(protocol("no service key is valid by this phone's clock")),
+        loop {
+            match self.keys.plan(self.service_now_ms()) {
+                Plan::Use(key) | Plan::Refresh(key) => return Ok(key),
+                // Without a key there is no answer, and without an answer no better time.
+                Plan::Fetch if self.clock.forget_guess() => {}
+                Plan::Fetch => return Err(protocol("no service key is valid by this phone's clock")),
+            }
         }
     }
 

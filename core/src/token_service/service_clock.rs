@@ -63,6 +63,13 @@ impl ServiceClock {
         }
     }
 
+    /// Falls back from the last known distance to the wall clock alone: the distance may be that of a
+    /// wall clock which was wrong and has been set right since. False if there is no other guess.
+    pub(super) fn forget_guess(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.learnt.is_none() && state.stored_offset_ms.take().is_some()
+    }
+
     /// Takes the time from an authenticated answer to a request that was sent at `sent`. Gives the
     /// bytes to store, if they are worth it.
     pub(super) fn learn(&self, clock: &dyn Clock, server_time_ms: i64, sent: Duration) -> Option<[u8; 8]> {
@@ -106,6 +113,19 @@ mod tests {
         fn sleep(&self, _: Duration) -> BoxFuture<()> {
             Box::pin(std::future::ready(()))
         }
+    }
+
+    #[test]
+    fn a_stored_distance_that_leads_nowhere_is_forgotten_and_a_learnt_time_is_not() {
+        let service = ServiceClock::new(Some(&5_000_i64.to_be_bytes()));
+        let phone = Phone { wall_ms: 1_000_000, monotonic_ms: 500 };
+        assert_eq!(service.now_ms(&phone), 1_005_000);
+        assert!(service.forget_guess());
+        assert_eq!(service.now_ms(&phone), 1_000_000);
+        assert!(!service.forget_guess());
+        assert!(service.learn(&phone, 2_000_000, phone.monotonic()).is_some());
+        assert!(!service.forget_guess());
+        assert_eq!(service.now_ms(&phone), 2_000_000);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::Result;
 use crate::context::User;
 use crate::credentials::Wish;
 use crate::error::{KeyStoreProblem, WalletError};
+use crate::host::KeyStoreError;
 use crate::payment::{AfterTap, Leftovers, Silence};
 use crate::token::{self, Drained};
 
@@ -182,7 +183,12 @@ impl Inner {
     pub(super) fn heal(&self) -> Result<Option<WalletError>> {
         // Asked afresh: what the key store said at `init` may have passed.
         let problem = match self.context.store.ensure_key() {
-            Ok(()) => return Ok(None),
+            // The storage key is in memory since `init`. If the hardware has destroyed its keys in the
+            // meantime, no request can be signed any more, and the next `init` will not get it back.
+            Ok(()) => match self.context.calls.public_key() {
+                Err(error @ KeyStoreError::Invalidated) => error.into(),
+                Ok(_) | Err(_) => return Ok(None),
+            },
             Err(
                 problem @ (WalletError::StoreRolledBack
                 | WalletError::KeyStore { reason: KeyStoreProblem::Invalidated | KeyStoreProblem::NotFound }),

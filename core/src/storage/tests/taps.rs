@@ -220,6 +220,28 @@ fn an_arming_that_hangs_refuses_the_tap_and_its_late_write_does_no_harm() {
 }
 
 #[test]
+fn a_settling_that_hangs_keeps_every_commit_from_happening_before_it() {
+    let (phone, store, user) = Phone::issued(1..=2);
+    store.close();
+    let store = Store::open(&phone.config(), phone.keys.calls_within(Duration::from_millis(200))).unwrap();
+    let ticket = store.start_arming(user);
+    store.guard.turn().unwrap().land().unwrap();
+    drop(ticket);
+    let gate = phone.keys.hold_next_anchor_write();
+    let timed_out = WalletError::KeyStore { reason: KeyStoreProblem::TimedOut };
+    assert_eq!(store.settle().unwrap_err(), timed_out);
+    // The host still holds the anchor of the tap, and may put it to rest at any moment.
+    let written = store.write_guarded(|tx| tx.add_credentials(user, &[credential(9)]));
+    assert_eq!(written.unwrap_err(), timed_out);
+    let writes = phone.keys.anchor_writes();
+    gate.open.send(()).unwrap();
+    while phone.keys.anchor_writes() == writes {
+        std::thread::yield_now();
+    }
+    assert_eq!(phone.killed().open().health(), Health::Good);
+}
+
+#[test]
 fn a_guarded_write_during_the_arming_waits_and_the_tap_still_burns() {
     let (phone, store, user) = Phone::issued(1..=3);
     let gate = phone.keys.hold_next_anchor_write();
