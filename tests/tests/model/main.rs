@@ -13,6 +13,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test panics")]
 
+mod codes;
 mod op;
 mod phone;
 mod play;
@@ -26,7 +27,7 @@ use nfcwallet_sandbox::device::KeyCall;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed, TestCaseError, TestRunner};
 
 use op::{Amount, KeyTrouble, Op, Reader, Story, User, stories};
-use play::{Tally, active, play};
+use play::{Tally, play};
 
 /// Steps after the beginning.
 const LONGEST: usize = 30;
@@ -189,4 +190,10 @@ fn a_key_store_that_fails_or_panics_in_any_call_is_recovered_from() {
     }
     let tally = tell(&active(rest));
     assert!(tally.statuses.contains(&-3) && tally.paid >= 20, "{tally:?}");
+}
+
+/// For stories that are written down.
+fn active(rest: impl IntoIterator<Item = Op>) -> Story {
+    let beginning = [Op::Connect(User::Alice), Op::Activate(ActivationMode::Manual)];
+    Story(beginning.into_iter().chain(rest).collect())
 }

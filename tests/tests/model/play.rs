@@ -1,7 +1,7 @@
 //! Plays a story, and holds every step against what may be true.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nfcwallet_core::activation::ActivationMode;
@@ -15,6 +15,7 @@ use nfcwallet_sandbox::device::Recorder;
 use nfcwallet_sandbox::issuer::DeclineReason;
 use nfcwallet_sandbox::relay::FaultRule;
 
+use crate::codes::documented;
 use crate::op::{Amount, KeyTrouble, Op, Reader, Story, User};
 use crate::truth::Truth;
 use crate::world::{Tapped, World};
@@ -491,33 +492,4 @@ impl Play<'_> {
 
 fn listener() -> Arc<dyn ActivationListener> {
     Arc::new(Recorder::default())
-}
-
-/// The codes of docs/errors.md: headings `### 10001`, rows `| 10002 |` and `| 19011 to 19014 |`.
-fn documented() -> &'static BTreeSet<u32> {
-    static CODES: OnceLock<BTreeSet<u32>> = OnceLock::new();
-    CODES.get_or_init(|| {
-        let page = include_str!("../../../docs/errors.md");
-        let starts = page.lines().filter_map(|line| line.strip_prefix("### ").or_else(|| line.strip_prefix("| ")));
-        let mut codes = BTreeSet::new();
-        for start in starts {
-            let numbers: Vec<u32> = start
-                .split('|')
-                .next()
-                .unwrap_or_default()
-                .split_whitespace()
-                .filter_map(|word| word.parse().ok())
-                .collect();
-            if let (Some(first), Some(last)) = (numbers.first(), numbers.last()) {
-                codes.extend(*first..=*last);
-            }
-        }
-        codes
-    })
-}
-
-/// For stories that are written down.
-pub(crate) fn active(rest: impl IntoIterator<Item = Op>) -> Story {
-    let beginning = [Op::Connect(User::Alice), Op::Activate(ActivationMode::Manual)];
-    Story(beginning.into_iter().chain(rest).collect())
 }
