@@ -138,7 +138,8 @@ impl Play<'_> {
                 self.truth.confirmed(&answer);
             }
             Op::Authenticate => {
-                if self.known(wallet.authenticate(CdcvmMethod::Fingerprint))?.is_ok() {
+                let proved = self.known(wallet.authenticate(CdcvmMethod::Fingerprint))?;
+                if proved.is_ok() {
                     self.truth.authenticated(self.world.monotonic());
                 }
             }
