@@ -12,6 +12,7 @@
 
 pub mod bare_card;
 pub mod card;
+pub mod commits;
 pub mod conversation;
 pub mod counted;
 pub mod leak;

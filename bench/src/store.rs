@@ -9,25 +9,32 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nfcwallet_core::activation::ActivationMode;
+use nfcwallet_core::host::{Clock, Deadlines, HostCalls};
+use nfcwallet_core::payment::{
+    TerminalInformation, TransactionInformation, TransactionKind, TransactionOutcome, TransactionRange,
+    TransactionRecord,
+};
+use nfcwallet_core::storage::{Store, StoreConfig};
 use nfcwallet_core::{Wallet, WalletConfig};
 use nfcwallet_sandbox::device::SimPhone;
 
 use crate::Samples;
 use crate::conversation::SELECT_PPSE;
-use crate::phone::{Offline, Phone, USER};
+use crate::phone::{Handset, Offline, Phone, USER};
 
 /// The argument that makes a benchmark program answer one APDU and end; see [`cold_process`].
 pub const COLD_PROCESS: &str = "cold-process";
 
-/// From the start of a process to its first answer, with `credentials` in the store. Each run gets a
-/// fresh copy of a store that was left in order: what a killed tap leaves to be repaired is not
-/// measured. The program must call [`cold_process`] when its first argument is [`COLD_PROCESS`].
+/// From the start of a process to its first answer, with `credentials` and `history` rows in the store.
+/// Each run gets a fresh copy of a store that was left in order: what a killed tap leaves to be repaired
+/// is not measured. The program must call [`cold_process`] when its first argument is [`COLD_PROCESS`].
 ///
 /// # Errors
 /// If a process fails.
-pub fn cold_start(folder: &Path, credentials: u32, runs: usize) -> Result<Samples> {
+pub fn cold_start(folder: &Path, credentials: u32, history: u32, runs: usize) -> Result<Samples> {
     let phone = Phone::new(folder)?;
     phone.stock(credentials)?;
+    pay_often(&phone.handset, history)?;
     let trust_key = hex::encode(phone.handset.config().service_trust_key);
     let program = std::env::current_exe()?;
     let mut times = Vec::with_capacity(runs);
@@ -65,6 +72,34 @@ pub fn cold_process(args: &[String]) -> Result<()> {
     ensure!(answer.ends_with(&[0x90, 0x00]), "the first SELECT is answered {}", hex::encode(answer));
     // As a platform ends a process: without farewell.
     std::process::exit(0)
+}
+
+/// Leaves the history of `taps` taps.
+fn pay_often(phone: &Handset, taps: u32) -> Result<()> {
+    let [directory, _] = phone.folders();
+    let calls = Arc::new(HostCalls::new(phone.parts.host(), Deadlines::default()));
+    let store = Store::open(&StoreConfig { directory, history_limit: taps }, calls)?;
+    let user = store.read(|tx| tx.connected_key())?.context("nobody is connected")?;
+    let paid = |tap: u32| TransactionRecord {
+        time_ms: phone.parts.clock.wall_ms(),
+        transaction: TransactionInformation {
+            amount_minor: u64::from(tap),
+            other_amount_minor: 0,
+            currency: 978,
+            currency_exponent: Some(2),
+            kind: TransactionKind::Purchase,
+            terminal_country: 276,
+            merchant_category: Some(5_411),
+            merchant_name: Some("Corner shop".to_owned()),
+            range: TransactionRange::LowValue,
+            date: Some("260131".to_owned()),
+            terminal: TerminalInformation::default(),
+        },
+        outcome: TransactionOutcome::Complete { atc: 1, reference: [7; 8], cdcvm: false },
+    };
+    store.write(|tx| (1..=taps).try_for_each(|tap| tx.append_history(user, &paid(tap)).map(drop)))?;
+    store.close();
+    Ok(())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {

@@ -3,12 +3,13 @@
 mod card;
 mod command_line;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 use command_line::{Command, Options};
 use nfcwallet_bench::counted::{Counts, write_subjects};
-use nfcwallet_bench::{Row, leak, phone, print, reference, rsa, store};
+use nfcwallet_bench::{Row, commits, leak, phone, print, reference, rsa, store};
 
 /// The length of the card's key in the profiles of the sandbox.
 const ICC_KEY_BITS: u32 = 1152;
@@ -51,12 +52,15 @@ fn store_rows(options: &Options) -> Result<Vec<Row>> {
     let append = reference::durable_append(&options.data_directory, 500)?;
     let overwrite = reference::durable_overwrite(&options.data_directory, 500)?;
     let empty = reference::empty_process(200)?;
-    let cold = store::cold_start(&options.data_directory, 1_000, 100)?;
-    let replenished = store::replenish(&options.data_directory)?;
+    let folder = &options.data_directory;
+    let cold = store::cold_start(folder, 1_000, 0, 100)?;
+    let cold_with_history = store::cold_start(folder, 1_000, 10_000, 100)?;
+    let burn = commits::burns(folder, 300)?;
+    let replenished = store::replenish(folder)?;
     let name = format!("replenish of {}", replenished.credentials);
     let requests = replenished.operations.get("replenish").copied().unwrap_or(0);
     let took = format!("{:.1} ms, operations {:?}", replenished.took.as_secs_f64() * 1e3, replenished.operations);
-    Ok(vec![
+    let mut rows = vec![
         Row::of("reference: 64 bytes appended, fdatasync", &append),
         Row::of("reference: 64 bytes overwritten, fdatasync", &overwrite),
         Row::of("reference: an empty process", &empty),
@@ -65,9 +69,33 @@ fn store_rows(options: &Options) -> Result<Vec<Row>> {
             empty.p50(),
             Duration::from_millis(10),
         ),
+        Row::of("the same with 10,000 rows of history", &cold_with_history).at_most_above(
+            cold_with_history.p50(),
+            empty.p50(),
+            Duration::from_millis(10),
+        ),
+        Row::of("burn: choice and commit, nothing else of a tap", &burn).at_most_times(burn.p50(), append.p50(), 2.0),
         Row::exactly(&format!("{name}: round trips besides the session"), requests, 1),
         Row::noted(&name, took),
-    ])
+    ];
+    // Last: from here on databases lie on a disk that counts, and none is timed any more.
+    rows.extend(commit_rows(folder)?);
+    Ok(rows)
+}
+
+fn commit_rows(folder: &Path) -> Result<Vec<Row>> {
+    let waits = commits::waits_of_burns(folder, 256)?;
+    let mut rows = vec![
+        Row::exactly("256 burns that waited for one sync, or two at a new log", waits.once + waits.twice, 256),
+        Row::exactly("256 burns that found the log to be started anew", waits.twice, 4),
+    ];
+    for count in [10, 50, 100] {
+        let batch = commits::batch(folder, count)?;
+        let name = format!("replenish of {}", batch.credentials);
+        rows.push(Row::exactly(&format!("{name}: round trips"), batch.round_trips, 1));
+        rows.push(Row::exactly(&format!("{name}: commits of its answer"), batch.commits, 1));
+    }
+    Ok(rows)
 }
 
 fn leak_rows() -> Result<Vec<Row>> {

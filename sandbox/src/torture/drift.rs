@@ -28,6 +28,9 @@ pub const FEWEST_ROUNDS: u64 = 40;
 /// A token has 65,535 counters.
 pub const MOST_ROUNDS: u64 = 50_000;
 
+/// The wallet tells at most so many transactions at once.
+const PAGE: u64 = 100;
+
 /// Pages of the file and of its log that come and go.
 const STORE_SLACK: u64 = 64 * 1024;
 
@@ -96,7 +99,7 @@ pub(super) fn endure(
     advance: &dyn Fn(u64),
 ) -> Result<(), Broken> {
     // Full soon, so that it is seen to be pruned.
-    let history = (rounds / WINDOWS).clamp(1, 1_000);
+    let history = (rounds / WINDOWS).clamp(1, PAGE - 1);
     let mut rng = super::rounds::rng(patient.plan.seed, Kind::Drift, 0);
     let told = |round| move |stop| (round, stop_text(stop));
     let options = ["--history-limit".to_owned(), history.to_string()];
