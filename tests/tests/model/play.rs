@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nfcwallet_core::activation::ActivationMode;
 use nfcwallet_core::error::ServiceProblem;
 use nfcwallet_core::host::ActivationListener;
 use nfcwallet_core::payment::CdcvmMethod;
