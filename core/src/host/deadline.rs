@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use zeroize::Zeroizing;
 
@@ -123,6 +124,18 @@ impl HostCalls {
         }));
     }
 
+    /// The end of a deadline. A clock that panics, as a timer does whose executor the app has shut
+    /// down, would never tell it: the call ends there, as one that took too long.
+    fn too_late(&self, limit: Duration) -> BoxFuture<()> {
+        let clock = Arc::clone(&self.host.clock);
+        let wait = AssertUnwindSafe(async move { clock.deadline(limit).await });
+        Box::pin(wait.catch_unwind().map(|waited| {
+            if waited.is_err() {
+                tracing::error!("the clock panicked: a call was given up before its deadline");
+            }
+        }))
+    }
+
     /// Sends a request through the proxy and checks the answer's size.
     ///
     /// # Errors
@@ -134,7 +147,7 @@ impl HostCalls {
         let proxy = Arc::clone(&self.host.proxy);
         let call = async move { proxy.send_request(kind, body).await };
         let Some(answer) = self.proxy_workers.poll(call) else { return Err(timed_out) };
-        let reply = match select(answer, self.host.clock.deadline(limit)).await {
+        let reply = match select(answer, self.too_late(limit)).await {
             Either::Left((Ok(Ok(Ok(reply))), _)) => reply,
             Either::Left((Ok(Ok(Err(error))), _)) => return Err(network_error(error)),
             Either::Left((Ok(Err(NoAnswer::Panicked)), _)) => {
@@ -170,7 +183,7 @@ impl HostCalls {
         let Some(answer) = self.workers.poll(async move { keys.sign(message) }) else {
             return Err(KeyStoreError::TimedOut);
         };
-        match select(answer, self.host.clock.deadline(self.deadlines.key_store)).await {
+        match select(answer, self.too_late(self.deadlines.key_store)).await {
             Either::Left((Ok(Ok(result)), _)) => result,
             Either::Left((Ok(Err(reason)), _)) => Err(reason.into()),
             Either::Left((Err(_), _)) | Either::Right(_) => Err(KeyStoreError::TimedOut),

@@ -53,6 +53,8 @@ impl Checkout {
         let code = match ended {
             Some(Event::Complete { .. }) => 10_000,
             Some(Event::Failed { code, .. }) => code,
+            // Its last word was the answer to the terminal; it owes its app nothing any more.
+            _ if phone.has_ended() => return Err(CallError::Gone.into()),
             _ => return Err(CheckoutError::NoEvent),
         };
         Ok(PhonePayment { payment, code: Some(code) })

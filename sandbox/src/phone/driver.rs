@@ -173,6 +173,11 @@ impl Phone {
         })
     }
 
+    /// Whether it has said its last word: it ended by itself or was killed.
+    pub fn has_ended(&self) -> bool {
+        self.shared.lock().closed
+    }
+
     /// The operating system's number for it.
     #[must_use]
     pub fn process_id(&self) -> u32 {

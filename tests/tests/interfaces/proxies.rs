@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nfcwallet_core::error::NetworkProblem;
 use nfcwallet_core::host::{Deadlines, Host, HostError, NFCRequestProxy, Reply, RequestType};
 use nfcwallet_core::{Wallet, WalletConfig, WalletError};
+use nfcwallet_sandbox::device::TokioClock;
 
 use crate::desk::{Desk, Till};
 
@@ -91,6 +92,20 @@ fn a_call_that_is_given_up_is_dropped() {
     });
     desk.run(wallet.connect("alice")).unwrap();
     dropped.recv_timeout(10 * LIMIT).unwrap();
+}
+
+#[test]
+fn a_call_whose_timer_has_lost_its_executor_is_given_up_at_once() {
+    let desk = Desk::new();
+    let executor = tokio::runtime::Runtime::new().unwrap();
+    let clock = Arc::new(TokioClock::new(executor.handle().clone()));
+    executor.shutdown_background();
+    let (_end, wait) = channel();
+    let host = Host { clock, ..host(&desk, blocking(wait)) };
+    let wallet = Wallet::init(desk.config(), host).unwrap();
+    let connection = desk.run(wallet.connect("alice")).unwrap();
+    let limit = Deadlines::default().proxy;
+    assert_eq!(connection.service, Some(WalletError::Network { reason: NetworkProblem::TimedOut { limit } }));
 }
 
 #[test]
