@@ -43,7 +43,6 @@ fn build(root: &Path, options: &Options) -> Result<PathBuf> {
     if let Some(commit) = commit(root).filter(|_| !options.dev) {
         cargo = cargo.env("NFCWALLET_COMMIT", &commit);
     }
-    println!("$ {cargo}");
     ensure!(cargo.run(root)?, "the library could not be built");
     let built = root.join("target").join(folder);
     let lib = fresh(&root.join(FOLDER).join("lib"))?;
