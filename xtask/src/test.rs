@@ -17,7 +17,7 @@ pub(crate) enum Step {
     Fmt,
     /// clippy without a warning, on every target
     Clippy,
-    /// no HTTP, socket, runtime, binding or platform crate below the core
+    /// no HTTP, socket, runtime, binding or platform crate below the core; the bindings lean on it alone
     Layers,
     /// length of source files, paths of somebody's machine
     Files,
