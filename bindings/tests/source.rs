@@ -1,5 +1,7 @@
 //! Rules for the source of the bindings that no compiler knows.
 
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
