@@ -18,6 +18,7 @@ mod python;
 mod report;
 mod test;
 mod torture;
+mod traces;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
