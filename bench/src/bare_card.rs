@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use nfcwallet_core::card::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
+use nfcwallet_core::card::hooks::{BurningCredential, CryptogramDecision, CryptogramRequest, TapHooks};
 use nfcwallet_core::card::profile::Profile;
 use nfcwallet_core::card::{Card, CardApplication};
 use nfcwallet_core::secret::Secret;
@@ -140,7 +140,7 @@ impl TapHooks for Hooks {
     fn decide(&mut self, _: &CryptogramRequest) -> CryptogramDecision {
         match self.approve {
             Approve::Yes => CryptogramDecision::Approve {
-                credential: BurntCredential {
+                credential: BurningCredential {
                     atc: 1,
                     session_key: Secret::new([0x5E; 16]),
                     cvc3_key: Some(Secret::new([0xC3; 16])),
