@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{bindings, checks, deny, dependencies, docs, fuzz, pcsc, pyemv, python_phone, torture};
+use crate::{bindings, checks, deny, dependencies, docs, fuzz, pcsc, pyemv, python_phone, torture, traces};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -33,6 +33,8 @@ pub(crate) enum Step {
     Tests,
     /// the state that taps and background work share, under many orders of their threads
     Interleavings,
+    /// taps of real cards that others published, where they are at hand
+    Traces,
     /// cryptograms of our card, computed anew by the Python package pyemv
     Pyemv,
     /// the wallet in a PC/SC reader, read by pyscard and opensc-tool
@@ -89,6 +91,7 @@ impl Step {
             | Self::Glossary
             | Self::Deny
             | Self::Advisories
+            | Self::Traces
             | Self::Pyemv
             | Self::Pcsc
             | Self::Bindings
@@ -107,6 +110,7 @@ impl Step {
             Self::Deny => deny::offline_checks(root),
             Self::Advisories => deny::advisories(root),
             Self::Fuzz => fuzz::step(root),
+            Self::Traces => traces::check(root),
             Self::Pyemv => pyemv::check(root),
             Self::Pcsc => pcsc::check(root),
             Self::Bindings => bindings::check(root),
@@ -145,14 +149,14 @@ pub(crate) fn tests(command: &Cmd, root: &Path) -> Result<Outcome> {
 
 /// What the test programs say at their ends, summed.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct TestCounts {
-    passed: u64,
+pub(crate) struct TestCounts {
+    pub(crate) passed: u64,
     failed: u64,
     ignored: u64,
 }
 
 impl TestCounts {
-    fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let mut sum = Self::default();
         for line in text.lines().filter_map(|line| line.strip_prefix("test result: ")) {
             let count = |word: &str| {
