@@ -22,7 +22,9 @@ pub mod token;
 pub mod token_service;
 pub mod wallet;
 
+pub use activation::ActivationMode;
 pub use config::WalletConfig;
 pub use error::{Advice, Result, WalletError};
 pub use host::Host;
+pub use token::Page;
 pub use wallet::Wallet;

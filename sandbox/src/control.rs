@@ -1,7 +1,7 @@
 //! The control API: steers the sandbox from a test in any language.
 //!
 //! JSON over HTTP on a port of its own. Every route answers 200 with JSON; a problem is
-//! `{"error":"…"}` with 400, 404 or 500. `docs/sandbox.md` shows each as a `curl` line.
+//! `{"error":"…"}` with 400, 404, 405 or 500. `docs/sandbox.md` shows each as a `curl` line.
 //!
 //! | route | body | does |
 //! |---|---|---|
@@ -29,7 +29,7 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -85,6 +85,8 @@ impl Control {
             .route("/control/authorise", post(authorise))
             .route("/control/authorise-track", post(authorise_track))
             .route("/control/reset", post(reset))
+            .fallback(unknown_path)
+            .method_not_allowed_fallback(other_method)
             .with_state(self)
     }
 
@@ -131,7 +133,7 @@ impl IntoResponse for AdminError {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        (status, Json(json!({ "error": self.to_string() }))).into_response()
+        problem(status, &self.to_string())
     }
 }
 
@@ -146,6 +148,19 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for Content<
             Json::from_request(request, state).await.map_err(|fault| AdminError::Invalid(fault.body_text()))?;
         Ok(Self(content))
     }
+}
+
+/// What no route answers is a problem like every other.
+async fn unknown_path(uri: Uri) -> Response {
+    problem(StatusCode::NOT_FOUND, &format!("no such path: {}", uri.path()))
+}
+
+async fn other_method(method: Method, uri: Uri) -> Response {
+    problem(StatusCode::METHOD_NOT_ALLOWED, &format!("{} does not take {method}", uri.path()))
+}
+
+fn problem(status: StatusCode, text: &str) -> Response {
+    (status, Json(json!({ "error": text }))).into_response()
 }
 
 fn done() -> Json<Value> {

@@ -16,8 +16,9 @@ use nfcwallet_sandbox::phone::{self, PhoneOptions};
     name = "nfcwallet-sandbox",
     version,
     after_help = "Start here:\n  nfcwallet-sandbox demo\n\nOr by hand, in two terminals:\n  nfcwallet-sandbox serve\n  \
-                  nfcwallet-sandbox tap --amount 12.50 --currency EUR\n\nNFCWALLET_LOG=debug prints log records on \
-                  standard error (error, warn, info, debug, trace)."
+                  nfcwallet-sandbox tap --amount 12.50 --currency EUR\n\nNFCWALLET_LOG=debug prints the wallet's and \
+                  the sandbox's log records on standard error (off, error, warn, info, debug, trace); \
+                  NFCWALLET_LOG=debug,hyper=trace those of others too."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -38,9 +39,11 @@ enum Command {
     /// through PC/SC then reads the wallet. The card prints what becomes of each tap.
     #[command(after_help = cli::card::EXAMPLE)]
     Card(cli::card::CardOptions),
+    /// Check a card profile as a wallet does, or print one to start from (docs/profile.md)
+    Profile(cli::profile::ProfileOptions),
     /// Put APDUs, data objects and whole taps into words (docs/explain.md)
     Explain(cli::explain::ExplainOptions),
-    /// Break a wallet thousands of times and check that it keeps its promises
+    /// Kill wallets and cut their power, hundreds of times a minute, and check that it keeps its promises
     Torture(cli::torture::TortureOptions),
     /// A wallet that other programs drive, line by line (docs/phone-protocol.md)
     Phone(PhoneOptions),
@@ -48,15 +51,19 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    cli::log_to_stderr();
+    // A phone with a log file of its own logs there only.
+    if !matches!(&arguments.command, Command::Phone(PhoneOptions { log_file: Some(_), .. })) {
+        cli::log_to_stderr();
+    }
     let outcome = match arguments.command {
         Command::Demo(options) => cli::demo::run(options),
         Command::Serve(options) => cli::serve::run(&options),
         Command::Tap(options) => cli::tap::run(&options),
         Command::Card(options) => cli::card::run(options),
+        Command::Profile(options) => cli::profile::run(&options),
         Command::Explain(options) => Ok(cli::explain::run(&options)),
         Command::Torture(options) => cli::torture::run(&options),
-        Command::Phone(options) => phone::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Phone(options) => phone::run(&options),
     };
     outcome.unwrap_or_else(|error| {
         cli::screen::complain(&error);

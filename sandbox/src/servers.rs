@@ -286,8 +286,10 @@ impl TokenStandings for ServiceStandings {
 
 fn make_folder(folder: Option<&Path>) -> Result<(), SandboxError> {
     folder.map_or(Ok(()), |folder| {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| SandboxError::Io { what: folder.display().to_string(), source })
+        std::fs::create_dir_all(folder).map_err(|source| SandboxError::Io {
+            what: format!("the folder {} cannot be made", folder.display()),
+            source,
+        })
     })
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by panicking")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -256,4 +257,35 @@ fn the_bar_never_falls_when_the_phone_is_killed() {
     let Event::Progress { elapsed_ms, .. } = resumed else { panic!("no progress") };
     // Some 60 polls of 20 ms each had passed.
     assert!(Duration::from_millis(elapsed_ms) >= Duration::from_secs(1), "{elapsed_ms} ms");
+}
+
+#[test]
+fn a_phone_answers_every_line_and_its_exit_code_says_whether_it_opened() {
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mpp = format!("http://{}", sandbox.addresses().mpp);
+    let told = |trust_key: &str, code| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["phone", "--mpp", &mpp, "--trust-key", trust_key, "--directory"]).arg(folder.path());
+        let mut phone = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // A phone that did not open no longer listens.
+        drop(
+            phone
+                .stdin
+                .take()
+                .unwrap()
+                .write_all(b"nonsense\n\xFF\n{\"id\":3,\"call\":\"foo\"}\n{\"id\":7,\"call\":\"status\"}"),
+        );
+        ended(&phone.wait_with_output().unwrap(), code)
+    };
+    let lines: Vec<Value> = {
+        let (told, _) = told(&hex::encode(sandbox.trust_key()), 0);
+        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let kinds: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap_or_default()).collect();
+    assert_eq!(kinds, ["ready", "not_understood", "not_understood", "", ""]);
+    assert_eq!((&lines[3]["id"], &lines[3]["error"]["code"]), (&json!(3), &json!(10_011)));
+    assert_eq!((&lines[4]["id"], &lines[4]["ok"]["status"]), (&json!(7), &json!(-2)));
+    assert!(told("00", 1).0.contains("not_opened"));
+    assert!(told("zz", 2).1.contains("--trust-key"));
 }

@@ -56,6 +56,18 @@ fn rounds_in_a_row_are_measured_and_judged() {
     assert_eq!(part["verdicts"].as_array().unwrap().len(), 8);
 }
 
+#[test]
+fn a_folder_that_cannot_be_made_or_written_to_is_a_usage_error() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for folder in [file.path().to_owned(), file.path().join("below")] {
+        let refused = torture(&["--kills", "1", "--folder", folder.to_str().unwrap()]);
+        let says = said(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{says}");
+        assert_eq!(says.matches(folder.to_str().unwrap()).count(), 1, "{says}");
+        assert!(refused.stdout.is_empty(), "{}", said(&refused.stdout));
+    }
+}
+
 /// A promise is broken where one can be made to look so: the store cannot be written.
 #[test]
 fn a_report_is_printed_when_a_promise_is_broken() {

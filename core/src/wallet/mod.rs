@@ -269,7 +269,7 @@ impl Wallet {
     /// The platform says that the field is gone. An unfinished tap fails with 19002; nothing was
     /// spent unless the cryptogram had left.
     pub fn field_lost(&self, reason: FieldLoss) {
-        tracing::debug!(?reason, "field lost");
+        tracing::debug!(?reason, "the field is gone, as after every tap");
         let after = self.inner.taps.end(&self.inner.context);
         self.after_tap(after);
     }

@@ -5,23 +5,51 @@ pub(crate) mod card;
 pub(crate) mod demo;
 pub(crate) mod explain;
 mod handset;
+pub(crate) mod profile;
 pub(crate) mod screen;
 pub(crate) mod serve;
 pub(crate) mod tap;
 pub(crate) mod torture;
 
-use std::str::FromStr;
+use std::io::IsTerminal;
 
 use clap::ValueEnum;
+use clap::error::ErrorKind;
 use nfcwallet_core::wallet::RemoteConfig;
 use nfcwallet_sandbox::token_service::{DecisionPolicy, Policy};
-use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// Log records go to standard error, from the level in `NFCWALLET_LOG` on; errors only if it is unset.
+/// How the crates of this project begin.
+const OWN: &str = "nfcwallet";
+
+/// Log records go to standard error, as `NFCWALLET_LOG` says; errors only if it is unset. Ends the program
+/// with a usage error if it says nothing that makes sense.
 pub(crate) fn log_to_stderr() {
-    let level = std::env::var("NFCWALLET_LOG").ok().and_then(|text| Level::from_str(&text).ok());
-    let level = level.unwrap_or(Level::ERROR);
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
+    let text = std::env::var_os("NFCWALLET_LOG").unwrap_or_else(|| "error".into());
+    let filter = log_filter(&text.to_string_lossy()).unwrap_or_else(|fault| {
+        let text = format!("NFCWALLET_LOG={} {fault}\n", text.display());
+        clap::Error::raw(ErrorKind::ValueValidation, text).exit()
+    });
+    let coloured = std::io::stderr().is_terminal() && screen::wants_colour();
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(coloured);
+    tracing_subscriber::registry().with(layer).with(filter).init();
+}
+
+/// A bare level is meant for the wallet and the sandbox: the libraries below them would drown these.
+fn log_filter(text: &str) -> Result<Targets, String> {
+    let mut filter = Targets::new().with_default(LevelFilter::ERROR);
+    for directive in text.split(',') {
+        let (target, level) = directive.split_once('=').unwrap_or((OWN, directive));
+        let level: LevelFilter = level.trim().parse().map_err(|_| {
+            "is neither a level (off, error, warn, info, debug, trace) nor directives such as \
+             debug,nfcwallet_core=trace,hyper=info"
+        })?;
+        filter = filter.with_target(target.trim(), level);
+    }
+    Ok(filter)
 }
 
 /// A seed that is short enough to type again.
@@ -74,4 +102,37 @@ fn fast_polls() -> RemoteConfig {
         (*times, *interval) = (10, 50);
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn a_bare_level_is_for_the_projects_own_crates() {
+        let filter = log_filter("debug").unwrap();
+        assert!(filter.would_enable("nfcwallet_core::wallet", &Level::DEBUG));
+        assert!(filter.would_enable("nfcwallet_sandbox", &Level::DEBUG));
+        assert!(!filter.would_enable("nfcwallet_core", &Level::TRACE));
+        assert!(!filter.would_enable("hyper_util::client", &Level::WARN));
+        assert!(filter.would_enable("hyper_util::client", &Level::ERROR));
+        assert!(!log_filter("off").unwrap().would_enable("nfcwallet_core", &Level::ERROR));
+    }
+
+    #[test]
+    fn directives_name_crates() {
+        let filter = log_filter("warn,nfcwallet_core::card=trace,hyper=info").unwrap();
+        assert!(filter.would_enable("nfcwallet_core::card::tlv", &Level::TRACE));
+        assert!(!filter.would_enable("nfcwallet_core::wallet", &Level::INFO));
+        assert!(filter.would_enable("hyper", &Level::INFO));
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_refused() {
+        for text in ["bogus", "nfcwallet_core", "nfcwallet_core=loud", "debug,bogus"] {
+            assert!(log_filter(text).is_err(), "{text}");
+        }
+    }
 }

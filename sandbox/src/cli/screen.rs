@@ -133,7 +133,19 @@ pub(crate) fn complain(error: &anyhow::Error) {
     let label = "error:";
     let label = if coloured { label.red().bold().to_string() } else { label.to_owned() };
     // Nobody is left to tell if standard error is closed.
-    drop(writeln!(std::io::stderr(), "{label} {error:#}"));
+    drop(writeln!(std::io::stderr(), "{label} {}", with_causes(error)));
+}
+
+/// Many errors say their cause themselves: each is said once.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| {
+        let cause = cause.to_string();
+        match told.as_str() {
+            "" => cause,
+            _ if told.contains(&cause) => told,
+            _ => format!("{told}: {cause}"),
+        }
+    })
 }
 
 /// A word to the person beside a report on standard output, if there is one.
@@ -148,4 +160,16 @@ pub(crate) fn hint(text: &str) {
 pub(crate) fn wants_colour() -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let inner = std::io::Error::other("no space");
+        let error = anyhow::Error::new(inner).context("a.db: no space").context("the servers did not start");
+        assert_eq!(with_causes(&error), "the servers did not start: a.db: no space");
+    }
 }

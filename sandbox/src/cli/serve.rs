@@ -68,8 +68,7 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode> {
     let personalisation = Personalisation { shape: options.card, ..Personalisation::default() };
     let issuer = IssuerConfig { personalisation, ..IssuerConfig::default() };
     let config = SandboxConfig { data: Some(options.data.clone()), issuer, ..SandboxConfig::default() };
-    let sandbox = Sandbox::start(config)
-        .with_context(|| format!("the servers did not start on the folder {}", options.data.display()))?;
+    let sandbox = Sandbox::start(config).context("the servers did not start")?;
     sandbox.service().set_policy(options.pace.policy());
     let served = Served::by(&sandbox);
     std::fs::write(&file, serde_json::to_vec_pretty(&served)?)

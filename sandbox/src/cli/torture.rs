@@ -1,9 +1,10 @@
 //! `torture`: what `nfcwallet_sandbox::torture` does, for people and for machines.
 
-use std::path::PathBuf;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::error::ErrorKind;
@@ -20,11 +21,14 @@ use super::serve::StopSignal;
 /// What a shell expects of a program that Ctrl-C ended: 128 and the signal's number.
 const INTERRUPTED: i32 = 130;
 
+/// Where no bar can move.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
 /// Options of `torture`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Example, about a minute:\n  nfcwallet-sandbox torture --kills 300 --power-cuts 300 --processes 10\n\n\
-                  Exit code 1 means that a promise was broken; the seed and the last steps are printed, and the \
+                  docs/reliability.md explains the columns. Exit code 1 means that a promise was broken; the seed and the last steps are printed, and the \
                   wallet's folder is kept. The same seed draws the same breaks; what they meet also depends on \
                   the machine's own timing (docs/reliability.md)."
 )]
@@ -78,12 +82,21 @@ impl TortureOptions {
     }
 }
 
+/// Wallets that find no place to write would look like broken promises.
+fn make_or_usage_error(folder: &Path) {
+    if let Err(error) = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder)) {
+        let text = format!("--folder: {} cannot be made and written to: {error}\n", folder.display());
+        clap::Error::raw(ErrorKind::Io, text).exit();
+    }
+}
+
 pub(crate) fn run(options: &TortureOptions) -> Result<ExitCode> {
     options.or_usage_error();
     ensure!(options.drift == 0 || cfg!(target_os = "linux"), "--drift reads /proc, which only Linux has");
     let seed = options.seed.map_or_else(super::drawn_seed, Ok)?;
     let temporary = TempDir::with_prefix("nfcwallet-torture-").context("no temporary folder")?;
     let folder = options.folder.clone().unwrap_or_else(|| temporary.path().to_owned());
+    make_or_usage_error(&folder);
     let path = std::env::current_exe().context("this program does not know its own path")?;
     let plan = Plan {
         kills: options.kills,
@@ -100,10 +113,9 @@ pub(crate) fn run(options: &TortureOptions) -> Result<ExitCode> {
         "{} kills, {} power cuts, {} s of two processes, {} rounds of drift; seed {seed}",
         plan.kills, plan.power_cuts, options.processes, plan.drift
     ));
-    let bar = bar(&screen);
-    let shown = Mutex::new(None);
-    let parts = torture::run(&plan, &|kind, done, total| show(&bar, &shown, kind, done, total))?;
-    bar.finish_and_clear();
+    let watch = Watch::new(options.json);
+    let parts = torture::run(&plan, &|kind, done, total| watch.show(kind, done, total))?;
+    watch.bar.finish_and_clear();
     let violation = parts.iter().find_map(|part| part.violation.as_ref());
     if options.json {
         screen::report(&Report { ok: violation.is_none(), seed, parts: &parts })?;
@@ -138,25 +150,58 @@ fn tidy_up_when_interrupted(folder: PathBuf) -> Result<()> {
     Ok(())
 }
 
-fn bar(screen: &Screen) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(
-        Some(0),
-        if screen.is_live() { ProgressDrawTarget::stdout() } else { ProgressDrawTarget::hidden() },
-    );
-    let template = "  {msg:<14} {bar:40.cyan} {pos}/{len}  {elapsed} gone, {eta} to go";
-    // A template that does not parse would show nothing; the default bar shows enough.
-    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+/// How far it has come, on standard error: a bar for a person, else a line now and then.
+struct Watch {
+    bar: ProgressBar,
+    tells_lines: bool,
+    shown: Mutex<Shown>,
 }
 
-fn show(bar: &ProgressBar, shown: &Mutex<Option<Kind>>, kind: Kind, done: u64, total: u64) {
-    let mut shown = shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if *shown != Some(kind) {
-        *shown = Some(kind);
-        bar.reset();
-        bar.set_length(total);
-        bar.set_message(kind.to_string());
+struct Shown {
+    kind: Option<Kind>,
+    told: Instant,
+}
+
+impl Watch {
+    /// A program that reads the report is told nothing else.
+    fn new(json: bool) -> Self {
+        let is_live = std::io::stderr().is_terminal();
+        let target = if is_live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let template = "  {msg:<14} {bar:40.cyan} {pos}/{len}  {elapsed} gone, {eta} to go";
+        // A template that does not parse would show nothing; the default bar shows enough.
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style);
+        let shown = Mutex::new(Shown { kind: None, told: Instant::now() });
+        Self { bar, tells_lines: !is_live && !json, shown }
     }
-    bar.set_position(done.min(total));
+
+    fn show(&self, kind: Kind, done: u64, total: u64) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.begins(kind) {
+            self.bar.reset();
+            self.bar.set_length(total);
+            self.bar.set_message(kind.to_string());
+        }
+        self.bar.set_position(done.min(total));
+        if self.tells_lines && shown.is_due(Instant::now()) {
+            // Nobody is left to tell if standard error is closed.
+            drop(writeln!(std::io::stderr(), "{kind}: {} of {total}", done.min(total)));
+        }
+    }
+}
+
+impl Shown {
+    fn begins(&mut self, kind: Kind) -> bool {
+        self.kind.replace(kind) != Some(kind)
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = now.saturating_duration_since(self.told) >= LINE_EVERY;
+        if is_due {
+            self.told = now;
+        }
+        is_due
+    }
 }
 
 fn tell(screen: &Screen, parts: &[Part], violation: Option<&Violation>) {
@@ -229,5 +274,19 @@ fn tell_drift(screen: &Screen, part: &Part) {
             screen
                 .fact(&format!("{stage}: the last window's taps took {percent} % of the first one's (reported only)"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_told_every_thirty_seconds() {
+        let began = Instant::now();
+        let mut shown = Shown { kind: None, told: began };
+        let mut is_due = |seconds| shown.is_due(began + Duration::from_secs(seconds));
+        assert_eq!([0, 29, 30, 31, 59, 60].map(&mut is_due), [false, false, true, false, false, true]);
+        assert!(shown.begins(Kind::Kill) && !shown.begins(Kind::Kill) && shown.begins(Kind::Drift));
     }
 }

@@ -125,18 +125,19 @@ impl Ledger {
     /// # Errors
     /// [`IssuerError::Ledger`].
     pub fn in_memory() -> Result<Self, IssuerError> {
-        Self::from_connection(Connection::open_in_memory()?)
+        Ok(Self::from_connection(Connection::open_in_memory()?)?)
     }
 
     /// In a file, which is made if it does not exist.
     ///
     /// # Errors
-    /// [`IssuerError::Ledger`].
+    /// [`IssuerError::LedgerFile`].
     pub fn open(path: &Path) -> Result<Self, IssuerError> {
-        Self::from_connection(Connection::open(path)?)
+        let opened = Connection::open(path).and_then(Self::from_connection);
+        opened.map_err(|error| IssuerError::LedgerFile { path: path.to_owned(), reason: error.to_string() })
     }
 
-    fn from_connection(connection: Connection) -> Result<Self, IssuerError> {
+    fn from_connection(connection: Connection) -> Result<Self, rusqlite::Error> {
         connection.execute_batch(SCHEMA)?;
         Ok(Self { connection: Mutex::new(connection) })
     }

@@ -115,6 +115,14 @@ pub enum IssuerError {
     /// The ledger's file belongs to an issuer with another seed.
     #[error("the ledger belongs to another seed")]
     OtherSeed,
+    /// The ledger's file cannot be opened, or is no database.
+    #[error("the ledger {}: {reason}; if it is damaged, delete its whole folder or take another one", .path.display())]
+    LedgerFile {
+        /// Which one.
+        path: PathBuf,
+        /// What SQLite said.
+        reason: String,
+    },
     /// The ledger cannot be read or written.
     #[error("ledger: {0}")]
     Ledger(String),

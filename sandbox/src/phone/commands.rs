@@ -179,6 +179,6 @@ pub(super) fn line(error: &WalletError) -> ErrorLine {
 }
 
 /// The driver's own mistake.
-fn misuse(text: &str) -> ErrorLine {
+pub(super) fn misuse(text: &str) -> ErrorLine {
     ErrorLine { code: 10_011, text: text.to_owned(), advice: "ReportBug".to_owned() }
 }

@@ -1,18 +1,22 @@
 //! The phone's end: opens a wallet and obeys the lines on standard input until they end.
 
+use std::io::BufRead;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use nfcwallet_core::card::profile::CvmLimit;
 use nfcwallet_core::host::{Clock, Deadlines, Host, OsEntropy};
 use nfcwallet_core::{Wallet, WalletConfig};
 use nfcwallet_faults::Disk;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::clock::TestClock;
-use super::commands::{Commands, line};
+use super::commands::{Commands, line, misuse};
 use super::hooks::{Behaviour, Lines, PhoneKeyStore, PhoneProxy};
 use super::protocol::{Call, Event, HostChange, Line, Request};
 use crate::device::{SoftKeyStore, TokioClock, TokioSpawner};
@@ -23,11 +27,11 @@ pub struct PhoneOptions {
     /// Folder of this phone: its wallet and its simulated hardware keys.
     #[arg(long)]
     pub directory: PathBuf,
-    /// Address of the app's server, as `serve` prints it, for example 127.0.0.1:8080.
-    #[arg(long)]
+    /// Address of the app's server, as `serve` prints it, for example 127.0.0.1:8080; with or without http://.
+    #[arg(long, value_parser = address)]
     pub mpp: SocketAddr,
     /// The service's trust key in hex, as `serve` prints it.
-    #[arg(long)]
+    #[arg(long, value_name = "HEX", value_parser = hex_digits)]
     pub trust_key: String,
     /// The user that is logged in at the app's server from the start.
     #[arg(long)]
@@ -70,6 +74,15 @@ pub struct PhoneOptions {
     pub password_free: Vec<CvmLimit>,
 }
 
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.strip_prefix("http://").map_or(text, |rest| rest.trim_end_matches('/'));
+    bare.parse().map_err(|_| "is no IP address with a port".to_owned())
+}
+
+fn hex_digits(text: &str) -> Result<String, String> {
+    hex::decode(text).map(|_| text.to_owned()).map_err(|error| format!("is no hex: {error}"))
+}
+
 fn limit(text: &str) -> Result<CvmLimit, String> {
     let (currency, amount) = text.split_once(':').ok_or("has no colon")?;
     let currency = currency.parse().map_err(|_| "the currency is no number")?;
@@ -77,14 +90,15 @@ fn limit(text: &str) -> Result<CvmLimit, String> {
     Ok(CvmLimit { currency, amount_minor })
 }
 
-/// Runs a phone until its standard input ends.
+/// Runs a phone until its standard input ends. A wallet that does not open is told to the driver as a
+/// line, and with exit code 1.
 ///
 /// # Errors
-/// When the runtime cannot be started. A wallet that does not open is told to the driver as a line.
-pub fn run(options: &PhoneOptions) -> anyhow::Result<()> {
+/// When the runtime cannot be started, or the folder cannot be used.
+pub fn run(options: &PhoneOptions) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     if let Some(path) = &options.log_file {
-        let file = std::fs::File::create(path)?;
+        let file = std::fs::File::create(path).with_context(|| format!("--log-file: {}", path.display()))?;
         let level = tracing_subscriber::filter::LevelFilter::TRACE;
         tracing_subscriber::fmt().with_max_level(level).with_writer(Mutex::new(file)).with_ansi(false).init();
     }
@@ -93,27 +107,31 @@ pub fn run(options: &PhoneOptions) -> anyhow::Result<()> {
     std::panic::set_hook(Box::new(|info| tracing::warn!(%info, "panicked")));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let lines = Arc::new(Lines::default());
-    match open(options, &runtime, &lines) {
+    let code = match open(options, &runtime, &lines) {
         Ok(commands) => {
             let status = commands.wallet.token_status().code();
             let millis = started.elapsed().as_secs_f64() * 1_000.0;
             lines.write(&Line::Event(Event::Ready { status, millis }));
             obey(&Arc::new(commands), &runtime, &lines);
+            ExitCode::SUCCESS
         }
         Err(error) => match error.downcast_ref() {
-            Some(wallet_error) => lines.write(&Line::Event(Event::NotOpened { error: line(wallet_error) })),
+            Some(wallet_error) => {
+                lines.write(&Line::Event(Event::NotOpened { error: line(wallet_error) }));
+                ExitCode::FAILURE
+            }
             None => return Err(error),
         },
-    }
+    };
     runtime.shutdown_timeout(Duration::from_millis(200));
-    Ok(())
+    Ok(code)
 }
 
 fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow::Result<Commands> {
     let behaviour = Arc::new(Behaviour::new(Arc::clone(lines)));
     let proxy = Arc::new(PhoneProxy::new(options.mpp, runtime.handle().clone(), Arc::clone(&behaviour)));
     if let Some(fault) = &options.key_store {
-        let key_store = Some(serde_json::from_value(fault.as_str().into())?);
+        let key_store = Some(serde_json::from_value(fault.as_str().into()).context("--key-store")?);
         behaviour.change(HostChange { key_store, ..HostChange::default() });
     }
     if let Some(user) = &options.user {
@@ -124,7 +142,8 @@ fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow
         Some(clock) => Arc::clone(clock) as _,
         None => Arc::new(TokioClock::new(runtime.handle().clone())),
     };
-    let keys = SoftKeyStore::open(&options.directory.join("hardware"))?;
+    let hardware = options.directory.join("hardware");
+    let keys = SoftKeyStore::open(&hardware).with_context(|| format!("--directory: {}", hardware.display()))?;
     let host = Host {
         proxy: Arc::clone(&proxy) as _,
         key_store: Arc::new(PhoneKeyStore { inner: Arc::new(keys), behaviour: Arc::clone(&behaviour) }),
@@ -139,12 +158,12 @@ fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow
     };
     let directory = options.directory.join("wallet");
     if let Some(operation) = options.cut_power_at {
-        std::fs::create_dir_all(&directory)?;
+        std::fs::create_dir_all(&directory).with_context(|| format!("--directory: {}", directory.display()))?;
         let disk = Disk::install()?.folder(&directory);
         disk.when_cut(|| std::process::abort());
         disk.cut_power_at(operation, options.cut_seed);
     }
-    let trust_key = hex::decode(&options.trust_key)?;
+    let trust_key = hex::decode(&options.trust_key).context("--trust-key")?;
     let mut config = WalletConfig::new(directory, "sandbox-mpp", trust_key);
     config.history_limit = options.history_limit;
     config.support_transit = options.transit;
@@ -165,12 +184,12 @@ fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow
 
 /// APDUs and other short calls are answered in order; long ones run beside each other.
 fn obey(commands: &Arc<Commands>, runtime: &Runtime, lines: &Arc<Lines>) {
-    for text in std::io::stdin().lines() {
+    for text in std::io::stdin().lock().split(b'\n') {
         let Ok(text) = text else { return };
-        let request: Request = match serde_json::from_str(&text) {
+        let request = match understand(&text) {
             Ok(request) => request,
-            Err(error) => {
-                tracing::warn!(%error, "a line that is no request");
+            Err(answer) => {
+                lines.write(&answer);
                 continue;
             }
         };
@@ -191,6 +210,16 @@ fn obey(commands: &Arc<Commands>, runtime: &Runtime, lines: &Arc<Lines>) {
     }
 }
 
+/// The request, or what the driver hears instead: an error under its id, where the line has one.
+fn understand(text: &[u8]) -> Result<Request, Line> {
+    let read = serde_json::from_slice::<Value>(text);
+    let id = read.as_ref().ok().and_then(|value| value.get("id")?.as_u64());
+    read.and_then(serde_json::from_value).map_err(|error| match id {
+        Some(id) => Line::Error { id, error: misuse(&error.to_string()) },
+        None => Line::Event(Event::NotUnderstood { reason: error.to_string() }),
+    })
+}
+
 fn is_short(call: &Call) -> bool {
     !matches!(
         call,
@@ -204,4 +233,49 @@ fn is_short(call: &Call) -> bool {
             | Call::Unlock
             | Call::Delete
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::phone::protocol::Call;
+
+    fn answer(text: &str) -> Value {
+        serde_json::to_value(understand(text.as_bytes()).unwrap_err()).unwrap()
+    }
+
+    #[test]
+    fn a_request_that_is_not_understood_is_answered_under_its_id() {
+        for (text, words) in [
+            (r#"{"id":3,"call":"foo"}"#, "unknown variant `foo`"),
+            (r#"{"id":3,"call":"apdu"}"#, "missing field `hex`"),
+            (r#"{"id":3}"#, "missing field `call`"),
+            (r#"{"id":3,"call":"host","nfc_on":7}"#, "expected a boolean"),
+        ] {
+            let answer = answer(text);
+            assert_eq!((&answer["id"], &answer["error"]["code"]), (&3.into(), &10_011.into()), "{answer}");
+            assert!(answer["error"]["text"].as_str().is_some_and(|said| said.contains(words)), "{words}: {answer}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_an_id_is_told_as_an_event() {
+        for text in ["nonsense", "", "[]", r#"{"call":"status"}"#, r#"{"id":"3","call":"status"}"#, "\u{FFFD}"] {
+            let event = answer(text);
+            assert_eq!(event["event"], "not_understood", "{text}");
+            assert!(event["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{event}");
+        }
+        assert!(understand(b"{\"id\":1,\"call\":\"connect\",\"user\":\"\xFF\"}").is_err());
+        let request = understand(br#" {"id":4,"call":"status"} "#).unwrap();
+        assert_eq!((request.id, request.call), (4, Call::Status));
+    }
+
+    #[test]
+    fn an_address_may_be_written_as_a_url() {
+        for text in ["127.0.0.1:80", "http://127.0.0.1:80", "http://127.0.0.1:80/"] {
+            assert_eq!(address(text).unwrap().port(), 80, "{text}");
+        }
+        assert!(address("https://127.0.0.1:80").is_err() && address("localhost").is_err());
+        assert!(hex_digits("zz").is_err() && hex_digits("0").is_err());
+    }
 }

@@ -247,6 +247,11 @@ pub enum Event {
         /// Why.
         error: ErrorLine,
     },
+    /// A line of the driver that is no request, and has no id to answer under.
+    NotUnderstood {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Progress of an activation.
     Progress {
         /// `manual` or `silent`.

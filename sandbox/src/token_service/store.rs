@@ -3,7 +3,7 @@
 //! It is a sandbox: answers are kept in plain text so that a repeated request gets the same answer,
 //! and those contain session keys of test cards. A real service would seal them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -51,6 +51,17 @@ pub enum StoreError {
     /// SQLite said no.
     #[error("the token service's database: {0}")]
     Database(#[from] rusqlite::Error),
+    /// The file cannot be opened, or is no database.
+    #[error(
+        "the token service's database {}: {source}; if it is damaged, delete its whole folder or take another one",
+        .path.display()
+    )]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// The seed of the service's keys is damaged.
     #[error("the token service's database holds no key seed; delete the file")]
     Seed,
@@ -109,10 +120,14 @@ pub(crate) struct Store {
 impl Store {
     /// Opens `path`, or a database in memory.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, StoreError> {
-        let connection = match path {
-            Some(path) => Connection::open(path)?,
-            None => Connection::open_in_memory()?,
-        };
+        let Some(path) = path else { return Self::on(Connection::open_in_memory()?) };
+        Connection::open(path).map_err(StoreError::from).and_then(Self::on).map_err(|error| match error {
+            StoreError::Database(source) => StoreError::File { path: path.to_owned(), source },
+            other => other,
+        })
+    }
+
+    fn on(connection: Connection) -> Result<Self, StoreError> {
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         match version {
             0 => {

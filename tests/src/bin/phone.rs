@@ -10,6 +10,6 @@ struct Arguments {
     options: PhoneOptions,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<std::process::ExitCode> {
     run(&Arguments::parse().options)
 }
