@@ -101,8 +101,20 @@ class Phone:
         except w.HostError:
             self.server.token = None
 
+    def hear(self, line):
+        """Nothing is swallowed: a line that is no request is said to be none."""
+        try:
+            request = json.loads(line)
+            if type(request["id"]) is not int or request["id"] < 0:
+                raise ValueError("the id is no number from 0 on")
+        except (ValueError, KeyError, TypeError) as error:
+            write({"event": "not_understood", "reason": repr(error)})
+        else:
+            self.obey(request)
+
     def obey(self, request):
-        if request["call"] in LONG:
+        call = request.get("call")
+        if isinstance(call, str) and call in LONG:
             asyncio.run_coroutine_threadsafe(self.answer_later(request), self.loop)
         else:
             self.answer(request, lambda: self.short(request))
@@ -113,14 +125,18 @@ class Phone:
             self.answer(request, lambda: found)
         except w.WalletError as error:
             write({"id": request["id"], "error": error_line(error)})
+        except KeyError as error:
+            write({"id": request["id"], "error": misuse(f"no field {error}")})
 
     def answer(self, request, work):
         try:
             write({"id": request["id"], "ok": work()})
         except w.WalletError as error:
             write({"id": request["id"], "error": error_line(error)})
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             write({"id": request["id"], "error": misuse(str(error))})
+        except KeyError as error:
+            write({"id": request["id"], "error": misuse(f"no field {error}")})
 
     async def long(self, request):
         wallet = self.wallet
@@ -155,7 +171,7 @@ class Phone:
 
     def short(self, request):
         wallet = self.wallet
-        match request["call"]:
+        match request.get("call"):
             case "apdu":
                 apdu, started = bytes.fromhex(request["hex"]), time.perf_counter()
                 answer = wallet.process_apdu(apdu)
@@ -190,6 +206,8 @@ class Phone:
                 wallet.field_lost(w.FieldLoss.LINK_LOST)
             case "cancel_authentication" | "network_available" | "prewarm" | "suspend" | "shutdown" as name:
                 getattr(wallet, name)()
+            case other:
+                raise ValueError(f"unknown call {other}")
         return {}
 
 
@@ -234,13 +252,17 @@ def main():
         phone = Phone(chosen, loop)
     except w.WalletError as error:
         write({"event": "not_opened", "error": error_line(error)})
-        return
+        return 1
     millis = (time.perf_counter() - started) * 1_000
     write({"event": "ready", "status": phone.wallet.token_status().code(), "millis": millis})
+    # A line that is no text is not understood; it ends nothing.
+    sys.stdin.reconfigure(errors="replace")
     for line in sys.stdin:
-        phone.obey(json.loads(line))
+        phone.hear(line)
+    return 0
 
 
-main()
+code = main()
+sys.stdout.flush()
 # Interfaces that hang keep threads: nothing waits for them.
-os._exit(0)
+os._exit(code)

@@ -28,3 +28,8 @@ pub use error::{Advice, Result, WalletError};
 pub use host::Host;
 pub use token::Page;
 pub use wallet::Wallet;
+
+/// The snippet of the README is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -9,9 +9,9 @@
 
 use std::sync::Arc;
 
-use nfcwallet_core::activation::{ActivationMode, ActivationProgress};
+use nfcwallet_core::activation::ActivationProgress;
 use nfcwallet_core::host::{ActivationListener, Delivered, HostError};
-use nfcwallet_core::{Wallet, WalletConfig};
+use nfcwallet_core::{ActivationMode, Wallet, WalletConfig};
 use nfcwallet_sandbox::device::SimPhone;
 use nfcwallet_sandbox::pos::Purchase;
 use nfcwallet_sandbox::servers::{Sandbox, SandboxConfig};

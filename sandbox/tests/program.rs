@@ -289,3 +289,101 @@ fn a_phone_answers_every_line_and_its_exit_code_says_whether_it_opened() {
     assert!(told("00", 1).0.contains("not_opened"));
     assert!(told("zz", 2).1.contains("--trust-key"));
 }
+
+#[test]
+fn a_folder_that_cannot_be_served_is_named_once_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = |data: &Path| ended(&run(&["serve", "--data", data.to_str().unwrap()]), 1).1;
+    let file = folder.path().join("afile");
+    std::fs::write(&file, b"x").unwrap();
+    let says = serve(&file);
+    assert!(says.contains(file.to_str().unwrap()), "{says}");
+    assert_eq!(says.matches("os error").count(), 1, "{says}");
+
+    for name in ["issuer.db", "service.db"] {
+        let data = folder.path().join(format!("data-of-{name}"));
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join(name), [b'x'; 4_096]).unwrap();
+        let says = serve(&data);
+        assert!(says.contains(data.join(name).to_str().unwrap()) && says.contains("delete its whole folder"), "{says}");
+        assert_eq!(says.matches("not a database").count(), 1, "{says}");
+    }
+}
+
+#[test]
+fn a_log_level_that_is_none_is_a_usage_error() {
+    let log = |level: &str, arguments: &[&str]| {
+        Command::new(PROGRAM).env("NFCWALLET_LOG", level).args(arguments).output().unwrap()
+    };
+    let (_, says) = ended(&log("bogus", &["tap", "--amount", "1"]), 2);
+    assert!(says.contains("NFCWALLET_LOG=bogus is neither a level"), "{says}");
+
+    let served = Served::start();
+    let data = served.folder.path().to_str().unwrap();
+    let (_, says) = ended(&log("debug", &["tap", "--amount", "1", "--data", data]), 0);
+    assert!(says.contains("nfcwallet_core") && !says.contains("hyper") && !says.contains("reqwest"), "{says}");
+    assert!(!says.contains('\u{1b}'), "colours in a file: {says}");
+}
+
+/// What each line of the page's example prints, run in a shell.
+#[test]
+#[cfg(unix)]
+fn the_examples_of_the_page_on_profiles_print_what_it_shows() {
+    let page = include_str!("../../docs/profile.md");
+    let (_, rest) = page.split_once("```console\n").unwrap();
+    let (block, _) = rest.split_once("```").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let programs = Path::new(PROGRAM).parent().unwrap().display();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
+    let mut examples = 0;
+    for example in block.split("$ ").filter(|example| !example.is_empty()) {
+        let (command, shown) = example.split_once('\n').unwrap();
+        let mut shell = Command::new("sh");
+        let done = shell.args(["-c", command]).env("PATH", &path).current_dir(folder.path()).output().unwrap();
+        let (told, errors) = ended(&done, i32::from(shown.starts_with("refused")));
+        assert_eq!((told.as_str(), errors.as_str()), (shown, ""), "{command}");
+        examples += 1;
+    }
+    assert!(examples >= 3, "{block}");
+}
+
+#[test]
+fn a_profile_is_judged_as_a_wallet_would() {
+    for card in ["two_applications", "mag_stripe_only", "relay_resistance"] {
+        let example = run(&["profile", "--example", "--card", card]);
+        let (text, _) = ended(&example, 0);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let (told, _) = ended(&run(&["profile", file.path().to_str().unwrap()]), 0);
+        assert!(told.starts_with("accepted: A0000000041010"), "{card}: {told}");
+    }
+    ended(&run(&["profile"]), 2);
+    let (_, says) = ended(&run(&["profile", "no-such-file"]), 1);
+    assert!(says.contains("no-such-file"), "{says}");
+}
+
+/// One request to the control API, and the answer's JSON.
+fn control(served: &Served, method: &str, path: &str, body: &str) -> Value {
+    let addresses: Value = serde_json::from_slice(&std::fs::read(served.file()).unwrap()).unwrap();
+    let mut stream = std::net::TcpStream::connect(addresses["control"].as_str().unwrap()).unwrap();
+    let length = body.len();
+    let head =
+        format!("{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    let answer = std::io::read_to_string(stream).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[test]
+fn a_profile_that_is_refused_later_shows_in_the_phones_log() {
+    let served = Served::start();
+    ended(&served.tap(&["--amount", "1"]), 0);
+    let state = control(&served, "GET", "/control/state", "");
+    let token = state["service"]["tokens"][0]["token_reference"].as_str().unwrap();
+    let path = format!("/control/tokens/{token}/personalise");
+    assert_eq!(control(&served, "POST", &path, r#"{"currencies":[]}"#), json!({ "done": true }));
+    let mut tap = Command::new(PROGRAM);
+    tap.env("NFCWALLET_LOG", "warn").args(["tap", "--amount", "1", "--data"]).arg(served.folder.path());
+    let (_, says) = ended(&tap.output().unwrap(), 0);
+    assert!(says.contains("new card profile refused error=currencies: is empty"), "{says}");
+}

@@ -97,7 +97,7 @@ fn apply(
         MessageContent::Profile { token_reference, profile } if *token_reference == token.reference => {
             match card {
                 Some(Ok(())) => tx.set_profile(user.key, profile),
-                // The old card stays in use; the service sees it in the next report.
+                // The old card stays in use. The wire has no report of this: the log is where it shows.
                 refused => {
                     let error = refused.and_then(|refused| refused.as_ref().err());
                     tracing::warn!(error = error.map(tracing::field::display), "new card profile refused");

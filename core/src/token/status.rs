@@ -90,3 +90,31 @@ pub enum Page {
     /// Activation page whose button confirms (`confirm_activation`).
     Confirm,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/architecture.md");
+
+    #[test]
+    fn the_page_on_architecture_shows_every_status_and_its_page() {
+        let all = [
+            TokenStatus::KeyStoreUnusable,
+            TokenStatus::Disconnected,
+            TokenStatus::QueryFailed,
+            TokenStatus::NoToken,
+            TokenStatus::NoCredentials,
+            TokenStatus::Ready,
+            TokenStatus::Locked(vec![Suspender::User]),
+            TokenStatus::Activating,
+            TokenStatus::Prepared,
+        ];
+        for status in all {
+            let name = format!("{status:?}");
+            let name = name.split('(').next().unwrap();
+            let (begin, end) = (format!("| {} | `{name}`", status.code()), format!("| `{:?}` |", status.page()));
+            assert!(PAGE.lines().any(|line| line.starts_with(&begin) && line.ends_with(&end)), "{begin} … {end}");
+        }
+    }
+}

@@ -290,6 +290,16 @@ async fn a_runner_steers_the_service_over_http() {
 }
 
 #[tokio::test]
+async fn what_no_route_answers_is_a_problem_in_json() {
+    let sandbox = sandbox();
+    let runner = Runner::of(&sandbox);
+    let (status, answer) = runner.post("/nonsense", json!({})).await;
+    assert_eq!((status, answer), (404, json!({ "error": "no such path: /control/nonsense" })));
+    let (status, answer) = runner.send(reqwest::Method::DELETE, "/state", None).await;
+    assert_eq!((status, answer), (405, json!({ "error": "/control/state does not take DELETE" })));
+}
+
+#[tokio::test]
 async fn a_runner_changes_tokens_and_reads_the_state() {
     let sandbox = sandbox();
     let (wallet, runner) = (Wallet::on(&sandbox, 1, "ann"), Runner::of(&sandbox));

@@ -53,14 +53,14 @@ pub enum StoreError {
     Database(#[from] rusqlite::Error),
     /// The file cannot be opened, or is no database.
     #[error(
-        "the token service's database {}: {source}; if it is damaged, delete its whole folder or take another one",
+        "the token service's database {}: {reason}; if it is damaged, delete its whole folder or take another one",
         .path.display()
     )]
     File {
         /// Which one.
         path: PathBuf,
         /// What SQLite said.
-        source: rusqlite::Error,
+        reason: String,
     },
     /// The seed of the service's keys is damaged.
     #[error("the token service's database holds no key seed; delete the file")]
@@ -122,7 +122,7 @@ impl Store {
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, StoreError> {
         let Some(path) = path else { return Self::on(Connection::open_in_memory()?) };
         Connection::open(path).map_err(StoreError::from).and_then(Self::on).map_err(|error| match error {
-            StoreError::Database(source) => StoreError::File { path: path.to_owned(), source },
+            StoreError::Database(error) => StoreError::File { path: path.to_owned(), reason: error.to_string() },
             other => other,
         })
     }
