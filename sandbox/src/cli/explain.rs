@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use nfcwallet_sandbox::explain::render::{self, Style};
-use nfcwallet_sandbox::explain::{self, Form, Input, Node, Options, dictionary, input};
+use nfcwallet_sandbox::explain::{self, Form, FoundKeys, Input, Node, Options, dictionary, input};
 use nfcwallet_sandbox::issuer::CaPublicKey;
 
 use super::screen;
@@ -26,7 +26,7 @@ Examples:
   nfcwallet-sandbox explain --as tvr 0000040002
   nfcwallet-sandbox explain --tag 9F6E
   nfcwallet-sandbox tap --amount 12.50 --verbose | nfcwallet-sandbox explain
-  nfcwallet-sandbox explain --file trace.txt --ca-key serve.json
+  nfcwallet-sandbox explain --file trace.txt --ca-key ca.json
 
 Exit codes: 0 decoded, 1 malformed (what could be decoded is printed), 2 wrong usage.";
 
@@ -52,9 +52,13 @@ pub(crate) struct ExplainOptions {
     /// List all tags
     #[arg(long)]
     tags: bool,
-    /// Keys that open certificates: JSON as `serve` prints it. By default those of a running `serve`
+    /// Keys that open certificates: JSON as `serve` prints it. Without it, keys beside the exchanges in
+    /// JSON, else those in DIR
     #[arg(long, value_name = "FILE")]
     ca_key: Option<PathBuf>,
+    /// The folder of `serve`, whose serve.json has keys
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, conflicts_with = "ca_key")]
+    data: PathBuf,
     /// Show card numbers and discretionary data in full
     #[arg(long)]
     show_pan: bool,
@@ -115,7 +119,8 @@ fn tell(options: &ExplainOptions) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let input = options.input()?;
-    let how = Options { show_pan: options.show_pan, form: options.form, ca_keys: options.ca_keys()? };
+    let (ca_keys, found_keys) = (options.given_keys()?, options.found_keys());
+    let how = Options { show_pan: options.show_pan, form: options.form, ca_keys, found_keys };
     let explanation = explain::explain(&input, &how);
     match options.json {
         true => screen::report(&explanation)?,
@@ -149,22 +154,25 @@ impl ExplainOptions {
         Ok(input::text(&bytes)?)
     }
 
-    /// Those of `--ca-key`, or of the servers that run here.
-    fn ca_keys(&self) -> Result<Vec<CaPublicKey>> {
-        let beside = Path::new(DEFAULT_DATA).join("serve.json");
-        let (file, is_asked_for) = match &self.ca_key {
-            Some(file) => (file.as_path(), true),
-            None => (beside.as_path(), false),
-        };
-        let keys = std::fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let keys = keys.map(|value| input::ca_keys(&value)).unwrap_or_default();
-        if is_asked_for && keys.is_empty() {
-            bail!(
-                "{} holds no CA key: JSON with rid, index, modulus and exponent in hex, as `serve` prints it",
-                file.display()
-            );
+    /// Those of `--ca-key`.
+    fn given_keys(&self) -> Result<Vec<CaPublicKey>> {
+        let Some(file) = &self.ca_key else { return Ok(Vec::new()) };
+        let name = file.display();
+        let text = std::fs::read(file).with_context(|| format!("{name} cannot be read"))?;
+        let value = serde_json::from_slice(&text).with_context(|| format!("{name} is no JSON"))?;
+        let keys = input::ca_keys(&value);
+        if keys.is_empty() {
+            bail!("{name} holds no CA key: JSON with rid, index, modulus and exponent in hex, as `serve` prints it");
         }
         Ok(keys)
+    }
+
+    /// Those of the servers that run here, or ran; none if a key was given, or nothing lies there.
+    fn found_keys(&self) -> Option<FoundKeys> {
+        let file = self.data.join("serve.json");
+        let value = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok())?;
+        let keys = input::ca_keys(&value);
+        self.ca_key.is_none().then(|| FoundKeys { keys, place: file.display().to_string() })
     }
 }
 

@@ -59,8 +59,20 @@ pub struct Options {
     pub show_pan: bool,
     /// What hex without a direction is; `None` guesses.
     pub form: Option<Form>,
-    /// Authorities by whose keys certificates are opened.
+    /// Authorities by whose keys certificates are opened. They are the right ones: a certificate that
+    /// does not open under them is wrong.
     pub ca_keys: Vec<CaPublicKey>,
+    /// Keys that nobody gave for this input. They are taken where no other key fits.
+    pub found_keys: Option<FoundKeys>,
+}
+
+/// Keys that lie near by. They may be another sandbox's: each draws its own, under the same RID and index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundKeys {
+    /// The keys.
+    pub keys: Vec<CaPublicKey>,
+    /// Where they lie, as people are told.
+    pub place: String,
 }
 
 /// Everything that is said of an input.
