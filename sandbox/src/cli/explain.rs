@@ -16,8 +16,6 @@ use super::serve::DEFAULT_DATA;
 
 /// Malformed input: what could be decoded was printed.
 const MALFORMED: u8 = 1;
-/// As clap ends on wrong options.
-const USAGE: u8 = 2;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -103,10 +101,7 @@ fn known_tag(text: &str) -> Result<u32, String> {
 
 /// Whatever keeps it from reading its input is wrong usage; malformed input is told in the explanation.
 pub(crate) fn run(options: &ExplainOptions) -> ExitCode {
-    tell(options).unwrap_or_else(|error| {
-        screen::complain(&error);
-        ExitCode::from(USAGE)
-    })
+    tell(options).unwrap_or_else(|error| screen::wrong_usage(&error))
 }
 
 fn tell(options: &ExplainOptions) -> Result<ExitCode> {
