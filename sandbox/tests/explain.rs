@@ -305,12 +305,35 @@ fn the_exit_code_tells_malformed_from_wrong_usage() {
     let (told, _) = ended(&program(&["9F360200070"]), 1);
     assert!(told.contains("byte 5: half a byte at the end"), "{told}");
     ended(&program(&["12345678"]), 1);
+    // One rule for every form: what cannot be read as what it is said to be.
+    for (arguments, words) in [
+        (&["--as", "afl", "100103"][..], "cut short: 3 of 4 bytes"),
+        (&["--as", "tvr", "0102"], "(2 bytes, expected 5)"),
+        (&["--as", "aip", "1B8"], "half a byte at the end"),
+        (&["--as", "cvr", "A0"], "1 byte, expected 6"),
+        (&["9F02061234567890AB"], "not decimal digits"),
+        (&["9A03261340"], "no date"),
+    ] {
+        let (told, _) = ended(&program(arguments), 1);
+        assert!(told.contains(words), "{told}");
+    }
+    let (told, _) = ended(&with_stdin(&["-"], "hello\n9F360200070\n9F36020008\n"), 1);
+    for words in [
+        "byte 5: half a byte at the end of line 2",
+        "0008  8",
+        "1 line is not hex and passed over, the first is line 1",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
     for (arguments, words) in [
         (&["hello"][..], "`hello` is not hex"),
         (&["--file", "no-such-file"], "no-such-file cannot be read"),
-        (&[], "there is no hex to explain; give it as an argument, by --file, or on standard input"),
+        (&["--file", "Cargo.toml"], "Cargo.toml: there is no hex in it: "),
+        (&["--ca-key", "Cargo.toml", "6A82"], "Cargo.toml is no JSON"),
+        (&[], "standard input: there is nothing in it; give hex as an argument, by --file, or on standard input"),
         (&["--as", "nonsense", "00"], "no form and no tag"),
         (&["--tag", "DF7F"], "the dictionary has no tag DF7F"),
+        (&["--tag", "9FFF"], "`9FFF` is unfinished"),
         (&["--ca-key", "no-such-file", "6A82"], "no-such-file cannot be read: No such file"),
     ] {
         let (told, says) = ended(&program(arguments), 2);
@@ -325,6 +348,7 @@ fn the_dictionary_is_listed_and_looked_up() {
     let (told, _) = ended(&program(&["--tag", "9f1d"]), 0);
     assert!(told.contains("Terminal Risk Management Data") && told.contains("CVM limit exceeded"), "{told}");
     let (help, _) = ended(&program(&["--help"]), 0);
+    assert!(help.replace(['\n', ' '], "").contains(&explain::Form::words().replace(' ', "")), "{help}");
     assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
 }
 

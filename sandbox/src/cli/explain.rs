@@ -14,7 +14,7 @@ use nfcwallet_sandbox::issuer::CaPublicKey;
 use super::screen;
 use super::serve::DEFAULT_DATA;
 
-/// Malformed input: what could be decoded was printed.
+/// Input that cannot be read as what it is, or is said to be: what could be decoded was printed.
 const MALFORMED: u8 = 1;
 
 const EXAMPLES: &str = "\
@@ -26,23 +26,24 @@ Examples:
   nfcwallet-sandbox tap --amount 12.50 --verbose | nfcwallet-sandbox explain
   nfcwallet-sandbox explain --file trace.txt --ca-key ca.json
 
-Exit codes: 0 decoded, 1 malformed (what could be decoded is printed), 2 wrong usage.";
+Exit codes: 0 decoded, also with lines passed over, unknown tags, or a wrong signature; 1 malformed: something
+cannot be read as what it is or is said to be (cut short, of a wrong length, half a byte, no digits), and all
+the rest is printed; 2 wrong usage: no hex, no such file, no such option.";
 
 /// Options of `explain`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ExplainOptions {
     /// Commands, answers, objects or lists. Spaces, colons and 0x are allowed, and one piece may be spread
-    /// over several arguments
+    /// over several arguments; `-` is standard input
     #[arg(value_name = "HEX", conflicts_with_all = ["file", "tag", "tags"])]
     hex: Vec<String>,
     /// A trace of `tap --verbose` or `demo --verbose`, a reader's log, hex line by line, or JSON with
     /// `command` and `response`; `-` is standard input, which is also read without any argument
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tag", "tags"])]
     file: Option<PathBuf>,
-    /// What the hex is: apdu, response, tlv, dol, aip, afl, tvr, tsi, cvm-list, cvm-results, iad, cvr, aid,
-    /// or a tag whose value it is. Guessed by default
-    #[arg(long = "as", value_name = "FORM", value_parser = str::parse::<Form>)]
+    // Help: below, since the names are the library's.
+    #[arg(long = "as", value_name = "FORM", value_parser = str::parse::<Form>, help = form_help())]
     form: Option<Form>,
     /// Say what a tag is
     #[arg(long, value_name = "TAG", conflicts_with = "tags", value_parser = known_tag)]
@@ -91,8 +92,12 @@ impl Colour {
     }
 }
 
+fn form_help() -> String {
+    format!("What the hex is: a tag whose value it is, or one of {}. Guessed by default", Form::words())
+}
+
 fn known_tag(text: &str) -> Result<u32, String> {
-    let tag = explain::tag(text).ok_or_else(|| format!("`{text}` is no tag; write it in hex, for example 9F6E"))?;
+    let tag = explain::tag(text).map_err(|error| error.to_string())?;
     match dictionary::find(tag, None) {
         Some(_) => Ok(tag),
         None => Err(format!("the dictionary has no tag {}; --tags lists all", dictionary::shown(tag))),
@@ -134,19 +139,21 @@ impl ExplainOptions {
     }
 
     fn input(&self) -> Result<Input> {
-        if !self.hex.is_empty() {
+        let dash = Path::new("-");
+        let is_dash = self.hex == ["-"];
+        if !self.hex.is_empty() && !is_dash {
             return Ok(input::arguments(&self.hex)?);
         }
         let bytes = match self.file.as_deref() {
-            Some(file) if file != Path::new("-") => {
-                File::open(file).and_then(read).with_context(|| format!("{} cannot be read", file.display()))?
+            Some(file) if file != dash => {
+                let bytes = File::open(file).and_then(read);
+                let bytes = bytes.with_context(|| format!("{} cannot be read", file.display()))?;
+                return input::text(&bytes).with_context(|| file.display().to_string());
             }
-            None if std::io::stdin().is_terminal() => {
-                return Err(input::InputError::Empty.into());
-            }
+            None if !is_dash && std::io::stdin().is_terminal() => return Err(input::InputError::Empty.into()),
             _ => read(std::io::stdin().lock()).context("standard input cannot be read")?,
         };
-        Ok(input::text(&bytes)?)
+        input::text(&bytes).context("standard input")
     }
 
     /// Those of `--ca-key`.

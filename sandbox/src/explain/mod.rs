@@ -41,7 +41,7 @@ use nfcwallet_core::card::tlv::Tag;
 use serde::Serialize;
 
 pub use apdu::name_of;
-pub use guess::{Form, FormError, tag};
+pub use guess::{Form, FormError, TagError, tag};
 pub use input::{Direction, Input, InputError, Item};
 pub use node::{Node, Tone};
 pub use summary::Summary;
@@ -87,7 +87,7 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Something broke the rules of its form.
+    /// Something cannot be read as what it is, or is said to be.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
         self.has(Tone::Malformed)
@@ -145,9 +145,11 @@ pub fn explain(input: &Input, options: &Options) -> Explanation {
     let mut explanation = explainer.out;
     if input.passed_over > 0 {
         let first = input.first_passed_over.map(|line| format!(", the first is line {line}")).unwrap_or_default();
-        let (lines, are) = if input.passed_over == 1 { ("line", "is") } else { ("lines", "are") };
-        let passed_over = input.passed_over;
-        explanation.notes.push(format!("{passed_over} {lines} {are} not hex and passed over{first}"));
+        // Only lines have numbers; the rest are values in JSON.
+        let what = if input.first_passed_over.is_some() { "line" } else { "value" };
+        let are = if input.passed_over == 1 { "is" } else { "are" };
+        let passed_over = node::count(input.passed_over, what);
+        explanation.notes.push(format!("{passed_over} {are} not hex and passed over{first}"));
     }
     explanation
 }
@@ -183,7 +185,8 @@ impl Explainer<'_> {
             None => (PartKind::Objects, vec![unknown(bytes)]),
         };
         if item.half_byte {
-            nodes.push(Node::malformed(bytes.len(), "half a byte at the end"));
+            let line = if item.line > 0 { format!(" of line {}", item.line) } else { String::new() };
+            nodes.push(Node::malformed(bytes.len(), format!("half a byte at the end{line}")));
         }
         self.push(kind, item, nodes);
     }
@@ -196,8 +199,8 @@ impl Explainer<'_> {
                 node.label = "CVR".to_owned();
                 node.name = "Card Verification Results".to_owned();
                 if bytes.len() != 6 {
-                    node.meaning = format!("{} bytes, expected 6", bytes.len());
-                    node.tone = Tone::Warning;
+                    node.meaning = format!("{}, expected 6", node::count(bytes.len(), "byte"));
+                    node.tone = Tone::Malformed;
                 }
                 vec![node]
             }
