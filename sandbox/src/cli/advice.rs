@@ -95,18 +95,14 @@ impl Tapped<'_> {
         }
     }
 
-    /// A card that got mag-stripe mode later: the credentials that came before have no second key, and
-    /// are not exchanged while the stock is well filled.
+    /// A card that got mag-stripe mode later: the credentials that came before have no second key. They
+    /// are spent in their order, so newer ones that have it must wait (`Purpose::Checksum`).
     fn without_checksum_key(&self) -> Option<String> {
-        let (before, stock) = (self.stock_before?, self.stock?);
-        (self.by_track() && before.usable > 0 && stock.usable <= before.usable).then(|| {
-            format!(
-                "the {} credentials left came before the card had mag-stripe mode and have no key for checksums; those \
-                 of the next refill have one: pay with --mode emv until fewer than {} are left, or take another \
-                 --user with `serve --card mag-stripe`",
-                stock.usable, stock.threshold
-            )
-        })
+        let left = self.stock_before.map(|stock| stock.usable).filter(|usable| self.by_track() && *usable > 0)?;
+        Some(format!(
+            "the credentials next in line came before the card had mag-stripe mode and have no key for checksums: \
+             spend them with --mode emv (at most {left} taps), or take another --user with `serve --card mag-stripe`"
+        ))
     }
 }
 
@@ -179,19 +175,18 @@ mod tests {
     #[test]
     fn credentials_without_a_key_for_checksums_are_not_called_none() {
         let paid = refused(PaymentOutcome::Declined(DeclinedBy::Card), NO_CREDENTIALS);
-        let stock = |usable| Some(Stock { usable, threshold: 10, target: 20 });
-        let told = |mode, before, after| {
+        let told = |mode, usable| {
             let purchase = purchase(1_250, 5411, mode);
-            let tapped =
-                Tapped { purchase: &purchase, paid: &paid, transit: false, stock_before: before, stock: after };
+            let stock_before = Some(Stock { usable, threshold: 10, target: 20 });
+            let tapped = Tapped { purchase: &purchase, paid: &paid, transit: false, stock_before, stock: stock_before };
             (tapped.code_in_words().unwrap(), tapped.next_step().unwrap())
         };
-        let (code, step) = told(Mode::MagStripe, stock(19), stock(19));
+        let (code, step) = told(Mode::MagStripe, 19);
         assert_eq!(code, "code 10007 from the wallet (no credential that makes checksums)");
-        assert!(step.starts_with("the 19 credentials left came before"), "{step}");
-        // Those of a refilling have their key.
-        assert!(told(Mode::MagStripe, stock(5), stock(20)).1.starts_with("run this command again"));
-        assert!(told(Mode::Emv, stock(0), stock(20)).1.starts_with("run this command again"));
+        assert!(step.contains("have no key for checksums") && step.contains("at most 19 taps"), "{step}");
+        for (mode, usable) in [(Mode::MagStripe, 0), (Mode::Emv, 0)] {
+            assert!(told(mode, usable).1.starts_with("run this command again"));
+        }
     }
 
     #[test]

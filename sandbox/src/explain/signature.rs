@@ -63,7 +63,7 @@ impl Opening<'_> {
         let block = recover_block(WHAT, &ca.modulus, &ca.exponent, &certificate.certificate).ok();
         let mut fields = self.block("90", "Issuer Public Key Certificate", block.as_deref(), &ISSUER_FIELDS);
         fields.children.push(verdict(opened.as_ref().err()));
-        let key = format!("{} {:02X}, {}", hex::encode_upper(&ca.rid), ca.index, origin(place));
+        let key = format!("{} {:02X}, {}", hex::encode_upper(ca.rid), ca.index, origin(place));
         fields.children.push(Node::new("", "CA key").means(key));
         self.nodes.push(fields);
         opened.map_err(|error| Cda::Wrong(error.to_string()))
