@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{checks, deny, dependencies, docs, fuzz, pcsc, pyemv, torture, traces};
+use crate::{bindings, checks, deny, dependencies, docs, fuzz, pcsc, pyemv, python_phone, torture, traces};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,7 +17,7 @@ pub(crate) enum Step {
     Fmt,
     /// clippy without a warning, on every target
     Clippy,
-    /// no HTTP, socket, runtime, binding or platform crate below the core
+    /// no HTTP, socket, runtime, binding or platform crate below the core; the bindings lean on it alone
     Layers,
     /// length of source files, paths of somebody's machine
     Files,
@@ -39,6 +39,10 @@ pub(crate) enum Step {
     Pyemv,
     /// the wallet in a PC/SC reader, read by pyscard and opensc-tool
     Pcsc,
+    /// the bindings' surface as bindings/api.txt lists it, fit for Kotlin, Swift and Python
+    Bindings,
+    /// every scenario with a phone in Python, over the library's Python side
+    Python,
     /// the API documentation, without a warning
     Rustdoc,
     /// the sandbox's demo, manual activation
@@ -90,6 +94,8 @@ impl Step {
             | Self::Traces
             | Self::Pyemv
             | Self::Pcsc
+            | Self::Bindings
+            | Self::Python
             | Self::Fuzz => return None,
         };
         Some(command)
@@ -107,6 +113,8 @@ impl Step {
             Self::Traces => traces::check(root),
             Self::Pyemv => pyemv::check(root),
             Self::Pcsc => pcsc::check(root),
+            Self::Bindings => bindings::check(root),
+            Self::Python => python_phone::check(root),
             Self::Torture => torture::check(root),
             Self::Fmt
             | Self::Clippy
@@ -130,7 +138,7 @@ fn demo(mode: &str) -> Cmd {
     Cmd::cargo("run --release --package nfcwallet-sandbox -- demo").args(mode).args("--json")
 }
 
-fn tests(command: &Cmd, root: &Path) -> Result<Outcome> {
+pub(crate) fn tests(command: &Cmd, root: &Path) -> Result<Outcome> {
     let output = command.run_and_keep_stdout(root)?;
     let counts = TestCounts::read(&output.stdout);
     Ok(match output.success {
