@@ -27,7 +27,7 @@ public class HttpRequestProxy private constructor(
     private val loginToken: String,
 ) : NFCRequestProxy {
     override suspend fun sendRequest(kind: RequestType, body: ByteArray): Reply {
-        val content = Json.`object`().add("type", kind.wireName).add("body", body.decodeToString())
+        val content = Json.`object`().add("type", kind.wireName()).add("body", body.decodeToString())
         return Reply(post(server.resolve("/wallet/relay"), loginToken, content))
     }
 

@@ -10,6 +10,7 @@ import java.nio.file.Files
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.launch
+import kotlin.system.exitProcess
 import kotlinx.coroutines.runBlocking
 import org.nfcwallet.*
 import org.nfcwallet.desktop.SoftwareKeyStore
@@ -29,7 +30,7 @@ fun main(arguments: Array<String>) {
         lines.event("not_opened", "error" to errorLine(error))
     }
     // Hosts that hang must not keep the process.
-    Runtime.getRuntime().halt(0)
+    exitProcess(0)
 }
 
 private fun open(options: PhoneOptions, lines: Lines): Commands {
