@@ -5,6 +5,7 @@ import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.NonCancellable
 import kotlinx.coroutines.async
 import kotlinx.coroutines.currentCoroutineContext
+import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.withContext
 
 /**
@@ -14,8 +15,9 @@ import kotlinx.coroutines.withContext
  * The wallet's journals make that safe wherever it falls. A step that nothing interrupts (a commit, the key
  * store) is waited for.
  */
-internal suspend fun <T> cancellable(call: suspend (Cancellation) -> T): T =
-    Cancellation().use { cancellation ->
+internal suspend fun <T> cancellable(call: suspend (Cancellation) -> T): T {
+    currentCoroutineContext().ensureActive()
+    return Cancellation().use { cancellation ->
         val running = CoroutineScope(currentCoroutineContext() + NonCancellable).async { call(cancellation) }
         try {
             running.await()
@@ -25,3 +27,4 @@ internal suspend fun <T> cancellable(call: suspend (Cancellation) -> T): T =
             throw error
         }
     }
+}

@@ -31,7 +31,7 @@ internal inline fun <T> guarded(call: () -> T): T =
     } catch (error: HostException) {
         throw error
     } catch (@Suppress("TooGenericExceptionCaught") thrown: Throwable) {
-        throw HostException.Unexpected(thrown.toString())
+        throw HostException.Unexpected(wordsOf(thrown))
     }
 
 private inline fun <T> guardedKeys(call: () -> T): T =
@@ -40,8 +40,18 @@ private inline fun <T> guardedKeys(call: () -> T): T =
     } catch (error: KeyStoreException) {
         throw error
     } catch (@Suppress("TooGenericExceptionCaught") thrown: Throwable) {
-        throw KeyStoreException.Unexpected(thrown.toString())
+        throw KeyStoreException.Unexpected(wordsOf(thrown))
     }
+
+/** The first line of what [thrown] says of itself, where it can. */
+internal fun wordsOf(thrown: Throwable): String =
+    try {
+        thrown.toString().lineSequence().first().take(REASON_LIMIT)
+    } catch (@Suppress("TooGenericExceptionCaught") _: Throwable) {
+        thrown.javaClass.name
+    }
+
+private const val REASON_LIMIT = 200
 
 private class GuardedProxy(private val inner: NFCRequestProxy, private val scope: CoroutineScope) : NFCRequestProxy {
     /**
