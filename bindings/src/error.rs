@@ -124,7 +124,7 @@ pub enum WalletError {
     },
     /// An answer arrived that the service did not give to this request: changed, truncated, replayed, or
     /// meant for another wallet. Nothing was changed in the store.
-    Protocol {
+    ProtocolViolation {
         /// Code, advice and text.
         info: ErrorInfo,
     },
@@ -140,7 +140,7 @@ pub enum WalletError {
         /// Code, advice and text.
         info: ErrorInfo,
         /// The interface.
-        interface: String,
+        interface_name: String,
     },
     /// The hardware key store cannot serve now. `Locked`: unlock the device and retry. `Invalidated`: the
     /// key is gone, credentials were wiped, re-activate.
@@ -239,7 +239,7 @@ impl WalletError {
             | Self::NoToken { info }
             | Self::TokenUnavailable { info, .. }
             | Self::Network { info, .. }
-            | Self::Protocol { info }
+            | Self::ProtocolViolation { info }
             | Self::Service { info, .. }
             | Self::Host { info, .. }
             | Self::KeyStore { info, .. }
@@ -269,9 +269,9 @@ impl From<core::WalletError> for WalletError {
             From::NoToken => Self::NoToken { info },
             From::TokenUnavailable { reason } => Self::TokenUnavailable { info, reason: reason.into() },
             From::Network { reason } => Self::Network { info, reason: reason.into() },
-            From::Protocol { .. } => Self::Protocol { info },
+            From::Protocol { .. } => Self::ProtocolViolation { info },
             From::Service { reason } => Self::Service { info, reason: reason.into() },
-            From::Host { interface, .. } => Self::Host { info, interface: interface.to_owned() },
+            From::Host { interface, .. } => Self::Host { info, interface_name: interface.to_owned() },
             From::KeyStore { reason } => Self::KeyStore { info, reason: reason.into() },
             From::StoreBusy => Self::StoreBusy { info },
             From::StoreFull => Self::StoreFull { info },

@@ -42,8 +42,8 @@ pub struct DeviceState {
 
 /// Facts about the device.
 ///
-/// Called on a worker thread of the wallet, also from several at once; may call back into the wallet. Asking
-/// changes nothing, so it may be repeated.
+/// Called on a worker thread of the wallet, also from several at once; may block up to each method's deadline;
+/// may call back into the wallet. Asking changes nothing, so it may be repeated.
 #[uniffi::export(foreign)]
 pub trait DeviceInfo: Send + Sync {
     /// The fingerprint for a new application. May block; deadline 2 s. Throws `Failed`.
