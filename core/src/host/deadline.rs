@@ -151,7 +151,7 @@ impl HostCalls {
             Either::Left((Ok(Ok(Ok(reply))), _)) => reply,
             Either::Left((Ok(Ok(Err(error))), _)) => return Err(network_error(error)),
             Either::Left((Ok(Err(NoAnswer::Panicked)), _)) => {
-                return Err(WalletError::Host { interface: "NFCRequestProxy", reason: "panicked".to_owned() });
+                return Err(network_error(HostError::Panicked));
             }
             Either::Left((Ok(Err(NoAnswer::TimedOut { .. })) | Err(_), _)) | Either::Right(_) => {
                 return Err(timed_out);
@@ -307,7 +307,9 @@ fn network_error(error: HostError) -> WalletError {
         HostError::Offline => NetworkProblem::Offline,
         HostError::Failed { reason } => NetworkProblem::Failed(reason),
         HostError::TimedOut { limit_ms } => NetworkProblem::TimedOut { limit: Duration::from_millis(limit_ms) },
-        HostError::Panicked => NetworkProblem::Failed("the proxy panicked".to_owned()),
+        panicked @ (HostError::Panicked | HostError::Unexpected { .. }) => {
+            return WalletError::Host { interface: "NFCRequestProxy", reason: panicked.to_string() };
+        }
     };
     WalletError::Network { reason }
 }

@@ -89,4 +89,10 @@ pub enum HostError {
     /// The interface panicked.
     #[error("panicked")]
     Panicked,
+    /// The interface threw what is none of its errors: a panic in the words of another language.
+    #[error("unexpected: {reason}")]
+    Unexpected {
+        /// Its first line; no secret, no user data.
+        reason: String,
+    },
 }

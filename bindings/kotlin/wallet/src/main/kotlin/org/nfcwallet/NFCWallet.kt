@@ -202,8 +202,14 @@ public class NFCWallet private constructor(
     /** The network is back: catches up with the service in the background. */
     public fun networkAvailable(): Unit = wallet.networkAvailable()
 
-    /** Reads and compiles what the first tap needs. Call it when the process starts, off the main thread. */
-    public fun prewarm(): Unit = wallet.prewarm()
+    /**
+     * Reads and compiles what the first tap needs, and asks the device once, so that its classes are loaded.
+     * Call it when the process starts, off the main thread: up to 100 ms and the disk.
+     */
+    public fun prewarm() {
+        wallet.prewarm()
+        wallet.readiness()
+    }
 
     /** Before the platform freezes the process: finishes writes, holds no lock of the database. */
     @Throws(WalletException::class)

@@ -59,7 +59,7 @@ class HostileHostTest {
             val wallet = desk.ready()
             desk.host.onRequest = { _, _ -> throw thrown.make() }
             val error = assertInstanceOf(WalletException.Host::class.java, wallet.connect(desk.user).service)
-            assertEquals("NFCRequestProxy", error.`interface`)
+            assertEquals("NFCRequestProxy", error.interfaceName)
             assertThrows(WalletException.Host::class.java) { runBlocking { wallet.lock() } }
             desk.host.mend()
             assertEquals(listOf(Suspender.USER), wallet.lock())
@@ -113,7 +113,7 @@ class HostileHostTest {
             val error = assertThrows(WalletException.Host::class.java) {
                 runBlocking { wallet.activate(ActivationMode.MANUAL) }
             }
-            assertEquals("DeviceInfo", error.`interface`)
+            assertEquals("DeviceInfo", error.interfaceName)
             desk.host.mend()
             wallet.activate(ActivationMode.MANUAL)
             desk.assertPays(wallet)

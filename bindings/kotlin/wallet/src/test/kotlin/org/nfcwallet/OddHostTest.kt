@@ -1,5 +1,8 @@
 package org.nfcwallet
 
+import java.util.concurrent.CompletableFuture
+import java.util.concurrent.TimeUnit
+import java.util.concurrent.atomic.AtomicInteger
 import java.util.concurrent.atomic.AtomicReference
 import kotlinx.coroutines.runBlocking
 import org.junit.jupiter.api.AfterAll
@@ -35,8 +38,8 @@ class OddHostTest {
     fun `garbage, nothing and too much from the proxy are told apart, and change nothing`(): Unit =
         Desk(till).use { desk ->
             val wallet = desk.ready()
-            assertInstanceOf(WalletException.Protocol::class.java, desk.failureWith(byteArrayOf(1, 2, 3), wallet))
-            assertInstanceOf(WalletException.Protocol::class.java, desk.failureWith("{}".encodeToByteArray(), wallet))
+            assertInstanceOf(WalletException.ProtocolViolation::class.java, desk.failureWith(byteArrayOf(1, 2, 3), wallet))
+            assertInstanceOf(WalletException.ProtocolViolation::class.java, desk.failureWith("{}".encodeToByteArray(), wallet))
             val empty = desk.failureWith(ByteArray(0), wallet) as WalletException.Network
             assertEquals(NetworkProblem.Empty, empty.reason)
             val tooMuch = desk.failureWith(ByteArray(4 shl 20) { '{'.code.toByte() }, wallet)
@@ -55,7 +58,7 @@ class OddHostTest {
             Reply(reply)
         }
         val error = assertThrows(WalletException::class.java) { runBlocking { wallet.replenish(); wallet.syncToken() } }
-        assertInstanceOf(WalletException.Protocol::class.java, error)
+        assertInstanceOf(WalletException.ProtocolViolation::class.java, error)
         desk.host.mend()
         desk.assertPays(wallet)
     }
@@ -110,8 +113,7 @@ class OddHostTest {
 
     @Test
     fun `an anchor that is forgotten or made up never pays from an old store`(): Unit = Desk(till).use { desk ->
-        desk.assertPays(desk.ready().also { })
-        desk.open().close()
+        desk.ready().use(desk::assertPays)
         val honest = desk.host.keys
         desk.host.keys = object : Keys(honest) { override fun anchor() = Anchor(ByteArray(10_000) { 7 }) }
         try {
@@ -203,9 +205,12 @@ class OddHostTest {
     @Test
     fun `a listener may lock the token that has just paid`(): Unit = Desk(till).use { desk ->
         val wallet = desk.ready()
-        desk.host.onTap = { runBlocking { wallet.lock() } }
+        val events = AtomicInteger()
+        val locked = CompletableFuture<List<Suspender>>()
+        // The first event is the tap's start, the second its end.
+        desk.host.onTap = { if (events.incrementAndGet() == 2) locked.complete(runBlocking { wallet.lock() }) }
         assertTrue(till.pay(wallet).isApproved)
-        assertEquals(10_000u, desk.host.nextEnd())
+        assertEquals(listOf(Suspender.USER), locked.get(20, TimeUnit.SECONDS))
         desk.host.mend()
         runBlocking { wallet.unlock() }
         desk.assertPays(wallet)

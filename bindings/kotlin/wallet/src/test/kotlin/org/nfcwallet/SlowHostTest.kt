@@ -141,8 +141,9 @@ class SlowHostTest {
                     desk.host.mend()
                 }
             }
+            // A write of the anchor that was under way counts as a crash does: one credential may be given up.
             val wallet = desk.open()
-            assertEquals(20u, wallet.credentials().usable)
+            assertTrue(wallet.credentials().usable in 19u..20u)
             desk.assertPays(wallet)
         }
     }

@@ -26,7 +26,9 @@ class PhoneOptions(arguments: Array<String>) {
     val hasTestClock: Boolean = "--test-clock" in values
     val proxyDeadlineMs: ULong = last("--proxy-deadline-ms")?.toULong() ?: 15_000u
     val keyStoreDeadlineMs: ULong = last("--key-store-deadline-ms")?.toULong() ?: 5_000u
-    val tapDeadlineMs: ULong = last("--tap-deadline-ms")?.toULong() ?: 100u
+
+    /** Ten times the field's: each story starts a JVM anew, which loads its classes within the first calls. */
+    val tapDeadlineMs: ULong = last("--tap-deadline-ms")?.toULong() ?: 1_000u
     val keyStore: Fault = last("--key-store")?.let(Fault::read) ?: Fault.NONE
     val logFile: Path? = last("--log-file")?.let { Path.of(it) }
     val transit: Boolean = "--transit" in values
