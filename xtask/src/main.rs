@@ -21,6 +21,7 @@ mod python_phone;
 mod report;
 mod test;
 mod torture;
+mod traces;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

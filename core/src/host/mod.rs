@@ -89,10 +89,10 @@ pub enum HostError {
     /// The interface panicked.
     #[error("panicked")]
     Panicked,
-    /// The interface threw what is none of its errors: a panic in the words of another language.
+    /// The interface, in another language, threw something that is none of its errors: there, a panic.
     #[error("unexpected: {reason}")]
     Unexpected {
-        /// Its first line; no secret, no user data.
+        /// What it threw, in a line.
         reason: String,
     },
 }
