@@ -174,7 +174,8 @@ class ClosingTest {
         val approved = payments.count { it.isApproved }
         assertTrue(payments.all { it.violations.isEmpty() }, "$payments")
         runBlocking { wallet.syncToken() }
-        assertTrue(wallet.credentials().usable <= 20u - approved.toUInt() || approved > 10)
+        // A tap that another terminal ends while the card signs has spent its credential.
+        assertTrue(wallet.credentials().usable.toInt() in 20 - ROUNDS..20 - approved)
         desk.assertPays(wallet)
     }
 
