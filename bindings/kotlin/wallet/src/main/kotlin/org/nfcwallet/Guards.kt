@@ -30,7 +30,7 @@ internal inline fun <T> guarded(call: () -> T): T =
         call()
     } catch (error: HostException) {
         throw error
-    } catch (@Suppress("TooGenericExceptionCaught") thrown: Throwable) {
+    } catch (thrown: Throwable) {
         throw HostException.Unexpected(wordsOf(thrown))
     }
 
@@ -39,7 +39,7 @@ private inline fun <T> guardedKeys(call: () -> T): T =
         call()
     } catch (error: KeyStoreException) {
         throw error
-    } catch (@Suppress("TooGenericExceptionCaught") thrown: Throwable) {
+    } catch (thrown: Throwable) {
         throw KeyStoreException.Unexpected(wordsOf(thrown))
     }
 
@@ -47,7 +47,7 @@ private inline fun <T> guardedKeys(call: () -> T): T =
 internal fun wordsOf(thrown: Throwable): String =
     try {
         thrown.toString().lineSequence().first().take(REASON_LIMIT)
-    } catch (@Suppress("TooGenericExceptionCaught") _: Throwable) {
+    } catch (_: Throwable) {
         thrown.javaClass.name
     }
 

@@ -1,5 +1,6 @@
 package org.nfcwallet
 
+import com.eclipsesource.json.JsonObject
 import java.util.concurrent.atomic.AtomicInteger
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.Dispatchers
@@ -67,9 +68,9 @@ class CancellationTest {
         assertTrue(running.isCancelled)
     }
 
-    private fun tokensOf(desk: Desk): Int =
-        till.state().get("service").asObject().get("tokens").asArray()
-            .count { it.asObject().getString("user", "") == desk.user }
+    private fun tokensOf(desk: Desk): List<JsonObject> =
+        till.state().get("service").asObject().get("tokens").asArray().map { it.asObject() }
+            .filter { it.getString("user", "") == desk.user }
 
     @ParameterizedTest
     @ValueSource(ints = [1, 2, 3, 4, 5, 6])
@@ -82,7 +83,7 @@ class CancellationTest {
             runBlocking { wallet.activate(ActivationMode.MANUAL) }
             assertEquals(TokenStatus.Ready, wallet.tokenStatus())
             assertEquals(20u, wallet.credentials().usable)
-            assertEquals(1, tokensOf(desk))
+            assertEquals(1, tokensOf(desk).size)
             desk.assertPays(wallet)
         }
 
@@ -107,9 +108,10 @@ class CancellationTest {
                 repeat(3) { desk.assertPays(wallet) }
                 cancelAt(Stop(desk, 1, before)) { wallet.replenish() }
                 desk.host.mend()
-                assertEquals(17u, wallet.credentials().usable)
-                assertEquals(3u, runBlocking { wallet.replenish() })
+                // What a tap left to do may have fetched the batch by now; then this finds the stock full.
+                runBlocking { wallet.replenish() }
                 assertEquals(20u, wallet.credentials().usable)
+                assertEquals(23, tokensOf(desk).single().getInt("issued", 0))
                 desk.assertPays(wallet)
             }
         }
