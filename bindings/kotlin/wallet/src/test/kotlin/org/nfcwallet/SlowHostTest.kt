@@ -40,11 +40,11 @@ class SlowHostTest {
     }
 
     private val short = Deadlines(
-        proxyMs = 300u,
-        keyStoreMs = 300u,
-        fingerprintMs = 300u,
-        deviceStateMs = 300u,
-        permitMs = 300u,
+        proxyMs = 1_500u,
+        keyStoreMs = 1_500u,
+        fingerprintMs = 1_500u,
+        deviceStateMs = 1_500u,
+        permitMs = 1_500u,
     )
 
     private fun <T> within(limit: Duration, call: () -> T): T {
