@@ -64,7 +64,9 @@ pub fn tap(sandbox: &Sandbox, unit: &mut PhoneUnit, step: &TapStep, number: u32)
     Ok(told(&payment, code))
 }
 
-fn told(payment: &Payment, code: Option<u32>) -> Value {
+/// What is told of a payment, with the wallet's own word on it where it is known.
+#[must_use]
+pub fn told(payment: &Payment, code: Option<u32>) -> Value {
     json!({
         "outcome": payment.outcome.name(),
         "reason": payment.outcome.to_string(),
@@ -99,7 +101,11 @@ fn is_of_tap(event: &Event) -> bool {
     matches!(event, Event::Start { .. } | Event::AuthRequired { .. })
 }
 
-fn purchase(step: &TapStep, now_ms: i64, number: u32) -> Result<Purchase, String> {
+/// What the terminal is told of a step. `number` makes its unpredictable number.
+///
+/// # Errors
+/// A step that makes no sense.
+pub fn purchase(step: &TapStep, now_ms: i64, number: u32) -> Result<Purchase, String> {
     let minor = |field, text: &str| Amount::parse(field, text, &step.currency).map_err(|error| error.to_string());
     let amount = minor("amount", &step.amount)?;
     let mut purchase = Purchase::new(amount.minor(), amount.currency(), now_ms, number.to_be_bytes());

@@ -12,6 +12,7 @@ mod deny;
 mod dependencies;
 mod docs;
 mod fuzz;
+mod kotlin;
 mod pcsc;
 mod process;
 mod pyemv;

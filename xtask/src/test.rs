@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{bindings, checks, deny, dependencies, docs, fuzz, pcsc, pyemv, python_phone, torture, traces};
+use crate::{bindings, checks, deny, dependencies, docs, fuzz, kotlin, pcsc, pyemv, python_phone, torture, traces};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,6 +43,8 @@ pub(crate) enum Step {
     Bindings,
     /// every scenario with a phone in Python, over the library's Python side
     Python,
+    /// the Kotlin package's tests on the JVM, and every scenario with a phone in Kotlin
+    Kotlin,
     /// the API documentation, without a warning
     Rustdoc,
     /// the sandbox's demo, manual activation
@@ -96,6 +98,7 @@ impl Step {
             | Self::Pcsc
             | Self::Bindings
             | Self::Python
+            | Self::Kotlin
             | Self::Fuzz => return None,
         };
         Some(command)
@@ -115,6 +118,7 @@ impl Step {
             Self::Pcsc => pcsc::check(root),
             Self::Bindings => bindings::check(root),
             Self::Python => python_phone::check(root),
+            Self::Kotlin => kotlin::check(root),
             Self::Torture => torture::check(root),
             Self::Fmt
             | Self::Clippy

@@ -1,0 +1,24 @@
+#!/bin/sh
+# The AAR for Android, from the root of the repository: bindings/kotlin/android/package.sh
+#
+# Needs what this repository cannot install: the Android NDK (ANDROID_NDK_HOME; r28, or any with the link
+# argument below), the Rust targets, cargo-ndk 4, and Gradle with Google's plug-in. It stops where one is
+# missing. ABIs that nobody tests are not shipped: no armeabi-v7a.
+set -eu
+android="$(cd "$(dirname "$0")" && pwd)"
+root="$(cd "$android/../../.." && pwd)"
+out="$root/target/bindings/android"
+for tool in cargo-ndk gradle readelf; do
+    command -v "$tool" > /dev/null || { echo "$tool is missing: no AAR was made" >&2; exit 1; }
+done
+[ -d "${ANDROID_NDK_HOME:-}" ] || { echo "ANDROID_NDK_HOME names no NDK: no AAR was made" >&2; exit 1; }
+
+cd "$root"
+# Generated from the library of this machine, of the same commit.
+cargo xtask bindings
+rm -rf "$out"
+RUSTFLAGS="-C link-arg=-Wl,-z,max-page-size=16384" cargo ndk --output-dir "$out" \
+    --target arm64-v8a --target x86_64 build --package nfcwallet --lib --profile bindings
+"$android/check-alignment.sh" "$out/arm64-v8a/libnfcwallet.so" "$out/x86_64/libnfcwallet.so"
+gradle --project-dir "$android" assembleRelease
+ls "$android"/build/outputs/aar/*.aar

@@ -1,0 +1,51 @@
+/** What KDoc and the README show; `SamplesTest` runs it. */
+package org.nfcwallet.samples
+
+import java.nio.file.Path
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.map
+import org.nfcwallet.*
+
+// [quick-start]
+fun configOf(folder: Path, trustKey: ByteArray): WalletConfig = WalletConfig(
+    dataDirectory = folder.toString(),
+    mppId = "sandbox-mpp",
+    serviceTrustKey = trustKey,
+)
+
+suspend fun payForTheFirstTime(
+    config: WalletConfig,
+    host: Host,
+    user: String,
+    holdToTerminal: (answer: (ByteArray) -> ByteArray) -> Unit,
+) {
+    NFCWallet.open(config, host).use { wallet ->
+        wallet.connect(user)
+        if (wallet.page() == Page.ACTIVATION) wallet.activate(ActivationMode.MANUAL)
+        holdToTerminal { apdu -> wallet.processApdu(apdu) }
+    }
+}
+// [quick-start]
+
+fun chooseTheScreen(wallet: NFCWallet): Flow<Page> = wallet.status.map { it.page() }
+
+suspend fun watchTaps(wallet: NFCWallet): String =
+    when (val end = wallet.taps.first { it is TapEvent.Completed || it is TapEvent.Failed }) {
+        is TapEvent.Completed -> "ask the server about ${end.record.transaction.amount}"
+        is TapEvent.Failed -> "failed: ${end.failure.text()}"
+        else -> error("not the end of a tap")
+    }
+
+suspend fun showProgress(wallet: NFCWallet, bar: (percent: Int) -> Unit): String? =
+    try {
+        wallet.activation(ActivationMode.MANUAL).collect { bar(it.percent.toInt()) }
+        null
+    } catch (error: WalletException) {
+        "${error.text()} (${error.code()}): ${error.advice()}"
+    }
+
+suspend fun lockAndUnlock(wallet: NFCWallet): List<Suspender> {
+    wallet.lock()
+    return wallet.unlock()
+}
