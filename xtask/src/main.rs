@@ -1,10 +1,11 @@
-//! Every job of this repository: `cargo xtask test`, `bench`, `fuzz`, `docs`.
+//! Every job of this repository: `cargo xtask test`, `bench`, `bindings`, `fuzz`, `docs`.
 //!
 //! Needs the Rust toolchain and a C compiler; anything else a job needs, it installs itself.
 
 #![allow(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
 
 mod bench;
+mod bindings;
 mod checks;
 mod debian;
 mod deny;
@@ -53,6 +54,10 @@ enum Job {
     /// Without valgrind the instructions are NOT RUN. gungraun-runner is built into target/tools, once.
     /// Criterion compares with the run before it, in target/criterion.
     Bench(bench::Options),
+    /// Build the library that apps ship, and write its Kotlin, Swift and Python sides, into
+    /// target/bindings: `lib` (shared and static), `kotlin`, `swift` (with header and module map) and
+    /// `python`.
+    Bindings(bindings::Options),
     /// Look for bytes that break a promise of the wallet, with the targets of fuzz/ (docs/fuzzing.md).
     ///
     /// Each target runs at the lowest priority, two of them at once; its output goes to
@@ -78,6 +83,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().job {
         Job::Test { steps } => test::run(&root, &steps),
         Job::Bench(options) => bench::run(&root, &options).map(|()| ExitCode::SUCCESS),
+        Job::Bindings(options) => bindings::run(&root, &options).map(|()| ExitCode::SUCCESS),
         Job::Fuzz(options) => fuzz::run(&root, &options).map(|()| ExitCode::SUCCESS),
         Job::Docs { check } => docs::run(&root, check).map(|()| ExitCode::SUCCESS),
         Job::SwiftToolchain => swift::install(&root).map(|()| ExitCode::SUCCESS),
