@@ -7,7 +7,7 @@ import PackageDescription
     let library: [Target] = [.systemLibrary(name: "NFCWalletFFI")]
     let linked: [LinkerSetting] = [.linkedLibrary("nfcwallet")]
     /// What stands in for CryptoKit.
-    let cryptography: [Target] = [.systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto")]
+    let cryptography: [Target] = [.systemLibrary(name: "COpenSSL")]
 #else
     /// The Rust library as `cargo xtask xcframework` packs it.
     let library: [Target] = [.binaryTarget(name: "NFCWalletFFI", path: "NFCWalletFFI.xcframework")]

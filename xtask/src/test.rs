@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{checks, deny, dependencies, docs, fuzz, pcsc, pyemv, torture};
+use crate::{checks, deny, dependencies, docs, fuzz, pcsc, pyemv, swift, torture};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,6 +37,8 @@ pub(crate) enum Step {
     Pyemv,
     /// the wallet in a PC/SC reader, read by pyscard and opensc-tool
     Pcsc,
+    /// the Swift package: its tests, and every scenario with a phone in Swift
+    Swift,
     /// the API documentation, without a warning
     Rustdoc,
     /// the sandbox's demo, manual activation
@@ -87,6 +89,7 @@ impl Step {
             | Self::Advisories
             | Self::Pyemv
             | Self::Pcsc
+            | Self::Swift
             | Self::Fuzz => return None,
         };
         Some(command)
@@ -103,6 +106,7 @@ impl Step {
             Self::Fuzz => fuzz::step(root),
             Self::Pyemv => pyemv::check(root),
             Self::Pcsc => pcsc::check(root),
+            Self::Swift => swift::check(root),
             Self::Torture => torture::check(root),
             Self::Fmt
             | Self::Clippy
@@ -137,14 +141,14 @@ fn tests(command: &Cmd, root: &Path) -> Result<Outcome> {
 
 /// What the test programs say at their ends, summed.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct TestCounts {
-    passed: u64,
+pub(crate) struct TestCounts {
+    pub(crate) passed: u64,
     failed: u64,
     ignored: u64,
 }
 
 impl TestCounts {
-    fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let mut sum = Self::default();
         for line in text.lines().filter_map(|line| line.strip_prefix("test result: ")) {
             let count = |word: &str| {

@@ -1,12 +1,13 @@
 //! Swift: a toolchain where there is none, and the Swift package over the bindings.
 
+mod package;
 mod toolchain;
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::report::Unavailable;
+use crate::report::{Outcome, Unavailable};
 
 /// Makes Swift available and says where; where that may not be, says so in a line.
 pub(crate) fn install(root: &Path) -> Result<()> {
@@ -15,6 +16,11 @@ pub(crate) fn install(root: &Path) -> Result<()> {
         Err(error) => println!("{}", skipped(error)?),
     }
     Ok(())
+}
+
+/// The step of `cargo xtask test`: toolchain, library, generated code, tests, scenarios.
+pub(crate) fn check(root: &Path) -> Result<Outcome> {
+    package::check(root).or_else(|error| skipped(error).map(Outcome::NotRun))
 }
 
 /// The words for a machine on which Swift may not run. In continuous integration that is a failure, and

@@ -57,7 +57,7 @@ pub(super) fn ready(repository: &Path) -> Result<Toolchain> {
         fs::write(folder.join(STAMP), wanted).with_context(|| format!("cannot write to {}", folder.display()))?;
     }
     let toolchain = Toolchain::InRoot(root);
-    let version = toolchain.command(repository, repository, Lifetime::OfAll, "swift --version");
+    let version = toolchain.command(repository, repository, Lifetime::OfAll).args("swift --version");
     version.read(repository).with_context(|| {
         format!("the Swift in {} does not start; remove that folder and try again", folder.display())
     })?;
@@ -74,10 +74,13 @@ pub(super) enum Lifetime {
 }
 
 impl Toolchain {
-    /// A command that works in the folder `work`, below `repository`, with this Swift on its PATH.
-    pub(super) fn command(&self, repository: &Path, work: &Path, lifetime: Lifetime, words: &str) -> Cmd {
+    /// A command that works in the folder `work`, below `repository`, with this Swift on its PATH. Its words
+    /// are still to be added.
+    pub(super) fn command(&self, repository: &Path, work: &Path, lifetime: Lifetime) -> Cmd {
         match self {
-            Self::OfTheMachine => Cmd::new("env", "--chdir").arg(work.display().to_string()).args(words),
+            Self::OfTheMachine => {
+                Cmd::new("sh", "-ec").arg("cd \"$1\"; shift; exec \"$@\"").arg("sh").arg(work.display().to_string())
+            }
             Self::InRoot(root) => {
                 let apart = match lifetime {
                     Lifetime::OfAll => "--mount --pid --fork --kill-child sh -ec",
@@ -86,7 +89,7 @@ impl Toolchain {
                 let [root, repository, work] = [root, repository, work].map(|path| path.display().to_string());
                 let temporary = std::env::temp_dir().display().to_string();
                 let enter = Cmd::new("unshare", apart).arg(ENTER).args("sh").arg(root).arg(repository);
-                enter.arg(temporary).arg(work).args(words)
+                enter.arg(temporary).arg(work)
             }
         }
     }
@@ -192,7 +195,7 @@ mod tests {
     #[test]
     fn a_phone_in_the_root_is_no_child_of_another_process() {
         let toolchain = Toolchain::InRoot("root".into());
-        let command = toolchain.command(Path::new("/r"), Path::new("/r/w"), Lifetime::OfItself, "phone");
+        let command = toolchain.command(Path::new("/r"), Path::new("/r/w"), Lifetime::OfItself);
         assert!(!command.to_string().contains("--fork"));
     }
 }

@@ -13,7 +13,7 @@ public enum TransactionEvent: Sendable {
     case authenticationRequired(tap: UInt64, TransactionInformation)
 }
 
-/// Taps as streams: give it to the wallet as `Host.transactions`.
+/// Taps as streams: give it to the wallet as `WalletHost.transactions`.
 ///
 /// Every stream hears of everything from its beginning on, in order. A stream whose reader is slow keeps the
 /// newest 1,024 events.
@@ -53,7 +53,7 @@ public enum ActivationEvent: Sendable {
     case activated
 }
 
-/// Activations that the wallet resumes by itself, as streams: give it to the wallet as `Host.activation`.
+/// Activations that the wallet resumes by itself, as streams: give it to the wallet as `WalletHost.activation`.
 ///
 /// Every stream hears of everything from its beginning on, in order. A stream whose reader is slow keeps the
 /// newest 1,024 events.

@@ -8,16 +8,16 @@ import NFCWallet
 public final class SoftwareKeyStore: DeviceKeyStore {
     private let state: Locked<State>
 
-    private struct State {
+    fileprivate struct State {
         let storage: any KeyStorage
         var isLocked = false
     }
 
     /// The most that the anchor may hold, in bytes.
     private static let anchorLimit = 64
-    private static let (deviceKey, wrappingKey, anchorName) = ("device.der", "wrapping.key", "anchor.bin")
+    fileprivate static let (deviceKey, wrappingKey, anchorName) = ("device.der", "wrapping.key", "anchor.bin")
     /// Present while the keys are invalidated.
-    private static let invalidated = "invalidated"
+    fileprivate static let invalidated = "invalidated"
 
     /// A key store whose keys are gone with the process.
     public init() { state = Locked(State(storage: KeyMemory())) }
@@ -64,7 +64,9 @@ public final class SoftwareKeyStore: DeviceKeyStore {
         }
     }
 
-    public func anchor() throws -> Anchor { Anchor(bytes: try use { try $0.storage.read(Self.anchorName) }) }
+    public func anchor() throws -> RollbackAnchor {
+        RollbackAnchor(bytes: try use { try $0.storage.read(Self.anchorName) })
+    }
 
     public func setAnchor(bytes: Data) throws -> Stored {
         guard bytes.count <= Self.anchorLimit else {

@@ -5,7 +5,7 @@ import NFCWalletSoftware
 /// How the host behaves; one for all its interfaces.
 final class Behaviour: Sendable {
     let lines: Lines
-    private let state = Locked(State())
+    private let now = Locked(State())
 
     private struct State {
         var permit = "proceed"
@@ -25,7 +25,7 @@ final class Behaviour: Sendable {
     init(lines: Lines) { self.lines = lines }
 
     func change(_ change: HostChange) {
-        state.withLock { state in
+        now.withLock { state in
             let device = state.device
             let integrity = change.safe.map { $0 ? IntegrityVerdict.safe : .unsafe(reason: "rooted") }
             state.device = DeviceState(
@@ -43,11 +43,11 @@ final class Behaviour: Sendable {
         }
     }
 
-    func hold(_ at: HoldAt) { state.withLock { $0.hold = at } }
+    func hold(_ at: HoldAt) { now.withLock { $0.hold = at } }
 
     /// Where this request is to be stopped, if it is the one.
     func held(_ kind: String) -> HoldAt? {
-        state.withLock { state in
+        now.withLock { state in
             guard var hold = state.hold, hold.requestType == kind else { return nil }
             hold.nth = hold.nth > 0 ? hold.nth - 1 : 0
             state.hold = hold.nth > 0 ? hold : nil
@@ -55,21 +55,21 @@ final class Behaviour: Sendable {
         }
     }
 
-    var permit: String { state.withLock { $0.permit } }
-    var isOnline: Bool { state.withLock { $0.online } }
-    var proxyFault: Fault { state.withLock { $0.proxyFault } }
-    var keyStoreFault: Fault { state.withLock { $0.keyStoreFault } }
+    var permit: String { now.withLock { $0.permit } }
+    var isOnline: Bool { now.withLock { $0.online } }
+    var proxyFault: Fault { now.withLock { $0.proxyFault } }
+    var keyStoreFault: Fault { now.withLock { $0.keyStoreFault } }
 
     /// New keys end an invalidation, as they do on a phone.
-    func renewKeys() { state.withLock { if $0.keyStoreFault == .invalidated { $0.keyStoreFault = .none } } }
+    func renewKeys() { now.withLock { if $0.keyStoreFault == .invalidated { $0.keyStoreFault = .none } } }
 
     /// An event of the wallet, told unless the listener is to misbehave.
     func tell(_ name: String, _ fields: [String: JSON] = [:], starts: UInt64? = nil, ends: UInt64? = nil) throws
         -> Delivered
     {
         // A listener that hangs goes on when its fault is taken away.
-        while state.withLock({ $0.listenerFault == .hang }) { Thread.sleep(forTimeInterval: 0.002) }
-        let fault = state.withLock { state -> Fault in
+        while now.withLock({ $0.listenerFault == .hang }) { Thread.sleep(forTimeInterval: 0.002) }
+        let fault = now.withLock { state -> Fault in
             let fault = state.listenerFault
             if let starts { state.untold = fault == .none ? nil : starts }
             let isUntold = ends != nil && ends == state.untold
@@ -95,13 +95,13 @@ final class Behaviour: Sendable {
 
 extension Behaviour: DeviceInfo {
     func fingerprint() throws -> DeviceFingerprint {
-        try misbehave(state.withLock { $0.deviceFault })
+        try misbehave(now.withLock { $0.deviceFault })
         return DeviceFingerprint(text: "sandbox-phone")
     }
 
     func state() throws -> DeviceState {
-        try misbehave(state.withLock { $0.deviceFault })
-        return state.withLock { $0.device }
+        try misbehave(now.withLock { $0.deviceFault })
+        return now.withLock { $0.device }
     }
 }
 

@@ -69,7 +69,9 @@ struct Commands: Sendable {
             return ["transactions": .array(page.transactions.map(json(of:)))]
         case "readiness":
             let report = wallet.readiness()
-            return ["ready": .bool(report.isReady), "blocking": .array(report.blocking.map { JSON(name($0.condition)) })]
+            return [
+                "ready": .bool(report.isReady), "blocking": .array(report.blocking.map { JSON(name($0.condition)) }),
+            ]
         case "reference":
             let reference = try request.hex.flatMap(Data.init(hex:)).orMisuse("reference is not hex")
             try wallet.setTransactionReference(reference: reference)

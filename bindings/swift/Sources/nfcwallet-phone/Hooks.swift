@@ -64,7 +64,7 @@ final class PhoneKeyStore: DeviceKeyStore {
     func sign(message: Data) throws -> Signature { try checked().sign(message: message) }
     func wrap(key: Data) throws -> Wrapped { try checked().wrap(key: key) }
     func unwrap(wrapped: Wrapped) throws -> Unwrapped { try checked().unwrap(wrapped: wrapped) }
-    func anchor() throws -> Anchor { try checked().anchor() }
+    func anchor() throws -> RollbackAnchor { try checked().anchor() }
     func setAnchor(bytes: Data) throws -> Stored { try checked().setAnchor(bytes: bytes) }
 
     func renew() throws -> Stored {

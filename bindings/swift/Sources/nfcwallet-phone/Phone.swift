@@ -36,13 +36,14 @@ struct Phone {
         let directory = URL(fileURLWithPath: options.directory)
         let keys = try SoftwareKeyStore(folder: directory.appendingPathComponent("hardware"))
         let permit = PhonePermit(behaviour: behaviour)
-        let host = Host(
+        let host = WalletHost(
             proxy: proxy, keyStore: PhoneKeyStore(keys: keys, behaviour: behaviour), device: behaviour,
             permit: permit, transactions: behaviour, activation: behaviour, monitor: behaviour)
         let clock = options.testClock ? TestClock() : nil
         do {
             let config = config(options, in: directory.appendingPathComponent("wallet"))
-            let wallet = try clock.map { try Wallet.withTestClock(config: config, host: host, clock: $0) }
+            let wallet =
+                try clock.map { try Wallet.withTestClock(config: config, host: host, clock: $0) }
                 ?? Wallet(config: config, host: host)
             permit.callsBack(into: wallet)
             return Commands(wallet: wallet, behaviour: behaviour, proxy: proxy, clock: clock)
