@@ -1,13 +1,15 @@
-//! `cargo xtask bindings`: the library, and its Kotlin, Swift and Python sides.
+//! `cargo xtask bindings`: the library, its Kotlin, Swift and Python sides, and the list of what it exports.
 
+use std::collections::HashSet;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use crate::process::Cmd;
+use crate::report::Outcome;
 
 /// Where everything goes: `lib`, `kotlin`, `swift`, `python`. Nothing of it is checked in.
 const FOLDER: &str = "target/bindings";
@@ -22,28 +24,123 @@ const WRONG_SYMBOL: (&str, &str) = ("_n_f_c_requestproxy", "_nfcrequestproxy");
 /// The generator forgets of a renamed record that it holds objects, which cannot be compared.
 const WRONG_RECORD: (&str, &str) = ("public struct WalletHost: Equatable, Hashable {", "public struct WalletHost {");
 
+/// What the library exports, as it was last accepted.
+const ACCEPTED: &str = "bindings/api.txt";
+
 /// What to build.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Build the library quickly, for a look at the generated code: not the one that ships.
     #[arg(long)]
-    pub(crate) dev: bool,
+    dev: bool,
+    /// Fail if what the library exports is not what bindings/api.txt lists.
+    #[arg(long, conflicts_with = "accept")]
+    check: bool,
+    /// Write bindings/api.txt anew, for a review.
+    #[arg(long)]
+    accept: bool,
+}
+
+/// Which library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Library {
+    /// The one that apps ship: small, with its commit in it.
+    Shipped,
+    /// One that is built in seconds, for tests.
+    Quick,
 }
 
 /// Builds the library and generates from it.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
-    let library = build(root, options)?;
-    generate(root, &library)?;
+    let which = if options.dev { Library::Quick } else { Library::Shipped };
+    let library = make(root, which)?;
     println!("{FOLDER}: lib, kotlin, swift, python");
-    Ok(())
+    if options.accept {
+        let exported = exported(root, &library)?;
+        fs::write(root.join(ACCEPTED), exported).with_context(|| format!("cannot write {ACCEPTED}"))?;
+        println!("wrote {ACCEPTED}");
+    }
+    let complaints = if options.check { complaints(root, &library)? } else { Vec::new() };
+    match Outcome::of_complaints(&complaints) {
+        Outcome::Failed(first) => bail!("{first}"),
+        Outcome::Passed(_) | Outcome::NotRun(_) => Ok(()),
+    }
+}
+
+/// The step of `cargo xtask test`: the accepted surface, the names of `uniffi.toml`, the rules of the languages.
+pub(crate) fn check(root: &Path) -> Result<Outcome> {
+    let library = make_quick(root)?;
+    Ok(Outcome::of_complaints(&complaints(root, &library)?))
+}
+
+/// Generates from a library that is built in seconds; its path.
+pub(crate) fn make_quick(root: &Path) -> Result<PathBuf> {
+    make(root, Library::Quick)
+}
+
+fn make(root: &Path, which: Library) -> Result<PathBuf> {
+    let library = build(root, which)?;
+    generate(root, &library)?;
+    Ok(library)
+}
+
+/// What is wrong with the library's surface; nothing, if it is as it was accepted.
+fn complaints(root: &Path, library: &Path) -> Result<Vec<String>> {
+    let accepted = fs::read_to_string(root.join(ACCEPTED)).unwrap_or_default();
+    let mut found = differences(&accepted, &exported(root, library)?);
+    if !found.is_empty() {
+        found.push("if the change is meant, accept it with: cargo xtask bindings --dev --accept".to_owned());
+    }
+    for (file, line) in NAMES {
+        let text = fs::read_to_string(root.join(FOLDER).join(file)).with_context(|| format!("no file {file}"))?;
+        if !text.lines().any(|found| found.trim_start().starts_with(line)) {
+            found.push(format!("{file} has no line `{line}`: uniffi.toml was not used"));
+        }
+    }
+    Ok(found)
+}
+
+/// What `uniffi.toml` says, as it shows in the generated code. A section under a wrong name is ignored
+/// without a word.
+const NAMES: [(&str, &str); 8] = [
+    ("kotlin/org/nfcwallet/nfcwallet.kt", "package org.nfcwallet"),
+    ("kotlin/org/nfcwallet/nfcwallet.kt", "public interface NFCRequestProxy "),
+    ("kotlin/org/nfcwallet/nfcwallet.kt", "val `dataDirectory`: kotlin.String"),
+    ("swift/NFCWalletBindings.swift", "import NFCWalletFFI"),
+    ("swift/NFCWalletBindings.swift", "public protocol NFCRequestProxy:"),
+    ("swift/NFCWalletBindings.swift", "public struct WalletHost "),
+    ("swift/NFCWalletFFI/module.modulemap", "module NFCWalletFFI {"),
+    ("python/nfcwallet.py", "class NFCRequestProxy("),
+];
+
+/// The list, by the tool that also holds it against the rules of the languages.
+fn exported(root: &Path, library: &Path) -> Result<String> {
+    Cmd::new("target/debug/nfcwallet-api", "").arg(library.display().to_string()).read(root)
+}
+
+/// Lines that only one of the two has.
+fn differences(accepted: &str, exported: &str) -> Vec<String> {
+    let only = |one: &str, other: &str, sign: char| {
+        let known: HashSet<&str> = other.lines().collect();
+        one.lines().filter(|line| !known.contains(line)).map(|line| format!("{sign} {line}")).collect::<Vec<_>>()
+    };
+    let mut found = only(accepted, exported, '-');
+    found.extend(only(exported, accepted, '+'));
+    if found.is_empty() && accepted != exported {
+        found.push("the same lines in another order or number".to_owned());
+    }
+    found
 }
 
 /// The shared library, which has what the generator reads. Beside it lies the static one.
-fn build(root: &Path, options: &Options) -> Result<PathBuf> {
-    let (profile, folder) = if options.dev { ("dev", "debug") } else { ("bindings", "bindings") };
+fn build(root: &Path, which: Library) -> Result<PathBuf> {
+    let (profile, folder) = match which {
+        Library::Quick => ("dev", "debug"),
+        Library::Shipped => ("bindings", "bindings"),
+    };
     let mut cargo = Cmd::cargo("build --quiet --package nfcwallet --lib --profile").args(profile);
     // The quick one has none: otherwise each commit would build it anew.
-    if let Some(commit) = commit(root).filter(|_| !options.dev) {
+    if let Some(commit) = commit(root).filter(|_| which == Library::Shipped) {
         cargo = cargo.env("NFCWALLET_COMMIT", &commit);
     }
     ensure!(cargo.run(root)?, "the library could not be built");
@@ -112,4 +209,17 @@ fn fresh(folder: &Path) -> Result<PathBuf> {
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {}", from.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_the_surface_is_a_diff() {
+        let accepted = "record A\n  one: u8\n";
+        assert_eq!(differences(accepted, "record A\n  one: u16\n"), ["-   one: u8", "+   one: u16"]);
+        assert_eq!(differences(accepted, accepted), Vec::<String>::new());
+        assert_eq!(differences("a\nb\n", "b\na\n").len(), 1);
+    }
 }

@@ -16,6 +16,7 @@ mod pcsc;
 mod process;
 mod pyemv;
 mod python;
+mod python_phone;
 mod report;
 mod swift;
 mod test;
@@ -56,7 +57,7 @@ enum Job {
     Bench(bench::Options),
     /// Build the library that apps ship, and write its Kotlin, Swift and Python sides, into
     /// target/bindings: `lib` (shared and static), `kotlin`, `swift` (with header and module map) and
-    /// `python`.
+    /// `python`. The first build takes some minutes.
     Bindings(bindings::Options),
     /// Look for bytes that break a promise of the wallet, with the targets of fuzz/ (docs/fuzzing.md).
     ///

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{checks, deny, dependencies, docs, fuzz, pcsc, pyemv, swift, torture};
+use crate::{bindings, checks, deny, dependencies, docs, fuzz, pcsc, pyemv, python_phone, swift, torture};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,6 +37,10 @@ pub(crate) enum Step {
     Pyemv,
     /// the wallet in a PC/SC reader, read by pyscard and opensc-tool
     Pcsc,
+    /// the bindings' surface as bindings/api.txt lists it, fit for Kotlin, Swift and Python
+    Bindings,
+    /// every scenario with a phone in Python, over the library's Python side
+    Python,
     /// the Swift package: its tests, and every scenario with a phone in Swift
     Swift,
     /// the API documentation, without a warning
@@ -89,6 +93,8 @@ impl Step {
             | Self::Advisories
             | Self::Pyemv
             | Self::Pcsc
+            | Self::Bindings
+            | Self::Python
             | Self::Swift
             | Self::Fuzz => return None,
         };
@@ -106,6 +112,8 @@ impl Step {
             Self::Fuzz => fuzz::step(root),
             Self::Pyemv => pyemv::check(root),
             Self::Pcsc => pcsc::check(root),
+            Self::Bindings => bindings::check(root),
+            Self::Python => python_phone::check(root),
             Self::Swift => swift::check(root),
             Self::Torture => torture::check(root),
             Self::Fmt
@@ -130,7 +138,7 @@ fn demo(mode: &str) -> Cmd {
     Cmd::cargo("run --release --package nfcwallet-sandbox -- demo").args(mode).args("--json")
 }
 
-fn tests(command: &Cmd, root: &Path) -> Result<Outcome> {
+pub(crate) fn tests(command: &Cmd, root: &Path) -> Result<Outcome> {
     let output = command.run_and_keep_stdout(root)?;
     let counts = TestCounts::read(&output.stdout);
     Ok(match output.success {

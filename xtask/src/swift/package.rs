@@ -38,7 +38,7 @@ pub(super) fn check(root: &Path) -> Result<Outcome> {
     let toolchain = times.of("toolchain", || toolchain::ready(root))?;
     let package = Package { root, toolchain };
     times.of("library", || {
-        bindings::run(root, &bindings::Options { dev: true })?;
+        bindings::make_quick(root)?;
         package.put_generated_code()?;
         let servers = Cmd::cargo("build --quiet --package nfcwallet-sandbox --bin nfcwallet-sandbox");
         ensure!(servers.run(root)?, "the sandbox did not build; repeat with: {servers}");

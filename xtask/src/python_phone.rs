@@ -1,0 +1,53 @@
+//! `cargo xtask test python`: the scenarios, with a phone written in Python over the library's Python side.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::process::Cmd;
+use crate::report::Outcome;
+use crate::{bindings, python, test};
+
+const REQUIREMENTS: &str = "bindings/python/requirements.txt";
+
+/// What a driver starts.
+const PROGRAM: &str = "target/bindings/python/phone";
+
+/// Builds and generates, and lets the scenario runner drive the phone.
+pub(crate) fn check(root: &Path) -> Result<Outcome> {
+    let python = python::venv(root, "bindings", Path::new(REQUIREMENTS))?;
+    bindings::make_quick(root)?;
+    make_program(root, &python)?;
+    let scenarios = Cmd::cargo("test --package nfcwallet-tests --test scenarios --")
+        .env("NFCWALLET_PHONE", &root.join(PROGRAM).display().to_string());
+    test::tests(&scenarios, root)
+}
+
+/// A program that runs the phone with `python`, the generated module beside it.
+fn make_program(root: &Path, python: &Path) -> Result<()> {
+    let module = root.join("target/bindings/python");
+    let phone = root.join("bindings/python/phone.py");
+    let text = format!(
+        "#!/bin/sh\nPYTHONPATH='{}' exec '{}' '{}' \"$@\"\n",
+        module.display(),
+        python.display(),
+        phone.display()
+    );
+    let program = root.join(PROGRAM);
+    fs::write(&program, text).with_context(|| format!("cannot write {PROGRAM}"))?;
+    make_executable(&program)
+}
+
+#[cfg(unix)]
+fn make_executable(program: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot make {} executable", program.display()))
+}
+
+#[cfg(not(unix))]
+fn make_executable(_: &Path) -> Result<()> {
+    anyhow::bail!(crate::report::Unavailable("the phone in Python is started by a shell".to_owned()))
+}
