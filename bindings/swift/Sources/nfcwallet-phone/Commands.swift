@@ -163,5 +163,5 @@ private func json(of record: TransactionRecord) -> JSON {
 
 private func kind(of kind: TransactionKind) -> JSON {
     if case .other = kind { return "" }
-    return JSON(snakeCase("\(kind)"))
+    return JSON(snakeCase("\(kind)").uppercased())
 }

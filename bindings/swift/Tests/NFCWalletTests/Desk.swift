@@ -13,7 +13,10 @@ final class Desk: Sendable {
     let transactions = TransactionEvents()
     let activations = ActivationEvents()
 
-    init() throws {
+    private let turn: Turn
+
+    init() async throws {
+        turn = await Turn.take()
         sandbox = try Sandbox.shared.get()
         folder = try temporaryFolder()
         keys = try SoftwareKeyStore(folder: folder.appendingPathComponent("hardware"))
@@ -71,6 +74,38 @@ final class Desk: Sendable {
     }
 }
 
+/// One of a few desks: the servers' own deadlines are short, and a busy machine has other work too.
+private final class Turn: Sendable {
+    private static let state = Locked((free: 4, waiting: [CheckedContinuation<Void, Never>]()))
+
+    /// Waits for a free one. Given back when it goes.
+    static func take() async -> Turn {
+        await withCheckedContinuation { continuation in
+            let isFree = state.withLock { state -> Bool in
+                if state.free > 0 {
+                    state.free -= 1
+                    return true
+                }
+                state.waiting.append(continuation)
+                return false
+            }
+            if isFree { continuation.resume() }
+        }
+        return Turn()
+    }
+
+    deinit {
+        let next = Self.state.withLock { state -> CheckedContinuation<Void, Never>? in
+            if state.waiting.isEmpty {
+                state.free += 1
+                return nil
+            }
+            return state.waiting.removeFirst()
+        }
+        next?.resume()
+    }
+}
+
 /// A device on which everything is as it should be.
 final class GoodDevice: DeviceInfo {
     func fingerprint() -> DeviceFingerprint { DeviceFingerprint(text: "swift-tests") }
@@ -124,7 +159,7 @@ func eventually<Value>(_ body: () async throws -> Value) async throws -> Value {
     while true {
         do {
             return try await body()
-        } catch where ContinuousClock.now < end {
+        } catch  where ContinuousClock.now < end {
             try await Task.sleep(for: .milliseconds(5))
         }
     }
@@ -154,4 +189,19 @@ func blocking<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async ->
     await withCheckedContinuation { continuation in
         Thread.detachNewThread { continuation.resume(returning: body()) }
     }
+}
+
+/// The wallet's error of a call that must fail.
+func walletError<Value>(_ call: () async throws -> Value) async throws -> WalletError {
+    do {
+        let value = try await call()
+        throw Trouble("the call succeeded: \(value)")
+    } catch let error as WalletError {
+        return error
+    }
+}
+
+/// True for a call that was given up.
+func isCancelled(_ error: WalletError) -> Bool {
+    if case .Cancelled = error { true } else { false }
 }

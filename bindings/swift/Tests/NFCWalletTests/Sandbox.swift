@@ -31,7 +31,10 @@ struct Sandbox: Sendable {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: program)
         process.arguments = ["serve", "--data", folder.path]
+        process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
+        // A pipe that outlives the tests would keep who reads it.
+        process.standardError = FileHandle.nullDevice
         try process.run()
         stopAtExit(process)
         let file = folder.appendingPathComponent("serve.json")
@@ -53,19 +56,23 @@ struct Sandbox: Sendable {
         return Sandbox(server: server, control: control, trustKey: key)
     }
 
-    /// How many tokens that could pay `user` has at the service.
-    func liveTokens(of user: String) async throws -> Int {
+    /// A token at the service.
+    struct Token: Decodable, Sendable {
+        let user: String
+        let state: String
+        /// Credentials handed out.
+        let issued: UInt32
+    }
+
+    /// The tokens of `user` that are not deleted.
+    func tokens(of user: String) async throws -> [Token] {
         struct State: Decodable {
             struct Service: Decodable { let tokens: [Token] }
-            struct Token: Decodable {
-                let user: String
-                let state: String
-            }
             let service: Service
         }
         let (data, _) = try await URLSession.shared.data(from: control.appendingPathComponent("control/state"))
         let tokens = try JSONDecoder().decode(State.self, from: data).service.tokens
-        return tokens.filter { $0.user == user && $0.state != "deleted" && $0.state != "retired" }.count
+        return tokens.filter { $0.user == user && $0.state != "deleted" }
     }
 }
 
@@ -78,7 +85,7 @@ struct Trouble: Error, CustomStringConvertible {
 /// The servers end with the tests.
 private func stopAtExit(_ process: Process) {
     servers.withLock { $0.append(process) }
-    atexit { servers.withLock { $0.forEach { $0.terminate() } } }
+    atexit { servers.withLock { for server in $0 { server.terminate() } } }
 }
 
 private let servers = Locked<[Process]>([])
