@@ -9,13 +9,16 @@ use std::hint::black_box;
 use anyhow::{Context, Result, ensure};
 use gungraun::prelude::*;
 use nfcwallet_bench::bare_card::{BareCard, Ready, WholeTap};
-use nfcwallet_bench::conversation::{Cryptogram, Step, conversation};
+use nfcwallet_bench::conversation::{CHECKSUM, Cryptogram, EXCHANGE, Step, conversation};
 use nfcwallet_bench::counted::{SUBJECTS_FILE, identifier, subjects};
 use nfcwallet_bench::phone::Handset;
 use nfcwallet_bench::rsa::{PrivateOperation, ours};
 use nfcwallet_core::Wallet;
 use nfcwallet_core::card::Card;
 use nfcwallet_core::card::profile::Profile;
+
+/// 2026-01-31, when the sandbox's cards are valid.
+const NOW_MS: i64 = 1_769_817_600_000;
 
 /// A setup that fails ends the benchmark, which then has no number.
 fn must<T>(result: Result<T>) -> T {
@@ -27,21 +30,31 @@ fn must<T>(result: Result<T>) -> T {
 
 fn ready(wanted: &str) -> Ready {
     let find = || {
-        let ready = BareCard::new(&subjects()?.0)?.apdus()?;
+        let ready = BareCard::new(&subjects()?.phone)?.apdus()?;
         ready.into_iter().find(|ready| identifier(&ready.name) == wanted).context("there is no such APDU")
     };
     must(find())
 }
 
+fn checksum() -> Ready {
+    let ready = || BareCard::new(&subjects()?.mag_stripe)?.after_options("", CHECKSUM);
+    must(ready())
+}
+
+fn exchange() -> Ready {
+    let ready = || BareCard::new(&subjects()?.relay_resistance)?.after_options("", EXCHANGE);
+    must(ready())
+}
+
 fn bare_tap(cryptogram: Cryptogram) -> WholeTap {
-    let tap = || Ok(BareCard::new(&subjects()?.0)?.tap(cryptogram));
+    let tap = || Ok(BareCard::new(&subjects()?.phone)?.tap(cryptogram));
     must(tap())
 }
 
 /// A wallet in memory of one paid tap, and the commands of the next.
 fn wallet_tap(cryptogram: Cryptogram) -> (Handset, Wallet, Vec<Step>) {
     let tap = || {
-        let (profile, _) = subjects()?;
+        let profile = subjects()?.phone;
         let handset = Handset::offline(&std::env::temp_dir())?;
         handset.stock_made_up(&profile, 3)?;
         let wallet = handset.wallet(handset.config())?;
@@ -58,12 +71,12 @@ fn wallet_tap(cryptogram: Cryptogram) -> (Handset, Wallet, Vec<Step>) {
 }
 
 fn profile() -> Profile {
-    must(subjects()).0
+    must(subjects()).phone
 }
 
 fn key(bits: usize) -> Box<dyn PrivateOperation> {
     let find = || {
-        let (_, keys) = subjects()?;
+        let keys = subjects()?.keys;
         let parts = keys.iter().find(|parts| parts.modulus.len() * 8 == bits).context("there is no such key")?;
         let mut key = ours(parts)?;
         // The first use draws the blinding; the usual one squares it.
@@ -84,6 +97,8 @@ fn key(bits: usize) -> Box<dyn PrivateOperation> {
 #[bench::generate_ac_declined(args = ("generate_ac_declined"), setup = ready)]
 #[bench::generate_ac_no_cda(args = ("generate_ac_no_cda"), setup = ready)]
 #[bench::generate_ac_cda(args = ("generate_ac_cda"), setup = ready)]
+#[bench::compute_cryptographic_checksum(setup = checksum)]
+#[bench::exchange_relay_resistance_data(setup = exchange)]
 fn apdu(mut ready: Ready) -> (Vec<u8>, Ready) {
     (black_box(ready.answer()), ready)
 }
@@ -105,9 +120,15 @@ fn with_burn((handset, wallet, commands): (Handset, Wallet, Vec<Step>)) -> (Vec<
 }
 
 #[library_benchmark]
-#[bench::profile_validation(setup = profile)]
+#[bench::profile_validation_from_the_store(setup = profile)]
 fn validation(profile: Profile) -> (Option<Card>, Profile) {
     (black_box(Card::compile(&profile).ok()), profile)
+}
+
+#[library_benchmark]
+#[bench::profile_validation_at_its_arrival(setup = profile)]
+fn arrival(profile: Profile) -> (Option<Card>, Profile) {
+    (black_box(Card::admit(&profile, NOW_MS).ok()), profile)
 }
 
 #[library_benchmark]
@@ -118,7 +139,10 @@ fn private_operation(mut key: Box<dyn PrivateOperation>) -> (Option<Vec<u8>>, Bo
     (black_box(key.sign().ok()), key)
 }
 
-library_benchmark_group!(name = card, benchmarks = [apdu, without_burn, with_burn, validation, private_operation]);
+library_benchmark_group!(
+    name = card,
+    benchmarks = [apdu, without_burn, with_burn, validation, arrival, private_operation]
+);
 main!(
     config = LibraryBenchmarkConfig::default().pass_through_env(SUBJECTS_FILE).pass_through_env("PATH"),
     library_benchmark_groups = card

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail, ensure};
-use nfcwallet_core::card::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
+use anyhow::{Context, Result, bail, ensure};
+use nfcwallet_core::card::hooks::{BurningCredential, CryptogramDecision, CryptogramRequest, TapHooks};
 use nfcwallet_core::card::profile::Profile;
 use nfcwallet_core::card::{Card, CardApplication};
 use nfcwallet_core::secret::Secret;
@@ -52,6 +52,15 @@ impl BareCard {
         let (name, command) = &self.signed;
         all.push(self.ready(name, records_end, command, Approve::Yes));
         all.into_iter().collect()
+    }
+
+    /// A command of a card of its own kind, after GET PROCESSING OPTIONS.
+    ///
+    /// # Errors
+    /// As [`BareCard::apdus`].
+    pub fn after_options(&self, name: &str, command: &[u8]) -> Result<Ready> {
+        let options = self.plain.iter().position(|(name, _)| name == "GET PROCESSING OPTIONS");
+        self.ready(name, options.context("a tap has options")? + 1, command, Approve::Yes)
     }
 
     /// All APDUs of a tap, the credential at hand: no store, no host, no burn.
@@ -131,7 +140,11 @@ impl TapHooks for Hooks {
     fn decide(&mut self, _: &CryptogramRequest) -> CryptogramDecision {
         match self.approve {
             Approve::Yes => CryptogramDecision::Approve {
-                credential: BurntCredential { atc: 1, session_key: Secret::new([0x5E; 16]), cvc3_key: None },
+                credential: BurningCredential {
+                    atc: 1,
+                    session_key: Secret::new([0x5E; 16]),
+                    cvc3_key: Some(Secret::new([0xC3; 16])),
+                },
                 cdcvm_done: false,
                 reference: [0; 8],
             },
@@ -153,14 +166,27 @@ impl TapHooks for Hooks {
 
 #[cfg(test)]
 mod tests {
-    use nfcwallet_sandbox::issuer::{Issuer, IssuerConfig};
+    use nfcwallet_sandbox::issuer::CardShape;
 
     use super::*;
+    use crate::conversation::{CHECKSUM, EXCHANGE};
+    use crate::phone::profile;
+
+    #[test]
+    fn commands_of_other_shapes_are_answered_too() {
+        for (shape, command, length) in
+            [(CardShape::MagStripe, CHECKSUM, 19), (CardShape::RelayResistance, EXCHANGE, 14)]
+        {
+            let card = BareCard::new(&profile(shape).unwrap()).unwrap();
+            let answer = card.after_options("", command).unwrap().answer();
+            assert!(answer.ends_with(&[0x90, 0x00]), "{shape:?}: {}", hex::encode(&answer));
+            assert_eq!(answer.len(), length, "{shape:?}: {}", hex::encode(&answer));
+        }
+    }
 
     #[test]
     fn every_apdu_is_answered_as_its_name_says() {
-        let issuer = Issuer::new(IssuerConfig { seed: Some([1; 32]), ..IssuerConfig::default() }).unwrap();
-        let card = BareCard::new(&issuer.personalise("token", "user").unwrap()).unwrap();
+        let card = BareCard::new(&profile(CardShape::Phone).unwrap()).unwrap();
         let mut lengths = std::collections::BTreeMap::new();
         for mut ready in card.apdus().unwrap() {
             let answer = ready.answer();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nfcwallet_core::Wallet;
+use nfcwallet_sandbox::issuer::CardShape;
 
 use crate::Samples;
 use crate::conversation::{Cryptogram, SELECT_PPSE, Step, conversation};
@@ -54,7 +55,7 @@ impl Taps {
 pub fn taps(folder: &Path, cryptogram: Cryptogram, runs: usize) -> Result<Taps> {
     // Without a network: the service does not know this token, and would have it removed.
     let phone = Handset::offline(folder)?;
-    let profile = phone::profile()?;
+    let profile = phone::profile(CardShape::Phone)?;
     phone.stock_made_up(&profile, u16::try_from(runs)? + 50)?;
     let wallet = phone.wallet(phone.config())?;
     let commands = conversation(&profile, cryptogram)?;

@@ -9,6 +9,15 @@ pub const SELECT_PPSE: &[u8] = b"\x00\xA4\x04\x00\x0E2PAY.SYS.DDF01\x00";
 /// GET DATA of the counter, which readers ask for after the records.
 pub const GET_DATA: &[u8] = &[0x80, 0xCA, 0x9F, 0x36, 0x00];
 
+/// COMPUTE CRYPTOGRAPHIC CHECKSUM of 1.00 EUR in Germany: 9F6A, 9F7E, 9F02, 5F2A, 9F1A, 9A, 9C, 9F15.
+pub const CHECKSUM: &[u8] = &[
+    0x80, 0x2A, 0x8E, 0x80, 21, 0x00, 0x12, 0x34, 0x56, 0x00, 0, 0, 0, 0, 0x01, 0x00, 0x09, 0x78, 0x02, 0x76, 0x26,
+    0x01, 0x31, 0x00, 0x54, 0x11, 0x00,
+];
+
+/// EXCHANGE RELAY RESISTANCE DATA with the terminal's four bytes.
+pub const EXCHANGE: &[u8] = &[0x80, 0xEA, 0x00, 0x00, 4, 0xA1, 0xA2, 0xA3, 0xA4, 0x00];
+
 /// P1 of GENERATE AC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cryptogram {

@@ -6,14 +6,43 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use nfcwallet_core::card::profile::{IccKeyParts, Profile};
+use nfcwallet_sandbox::issuer::CardShape;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::phone::profile;
 
 /// The variable that names the file of [`Subjects`].
 pub const SUBJECTS_FILE: &str = "NFCWALLET_BENCH_SUBJECTS";
 
-/// What is measured: a card, and keys of other lengths. Making keys takes minutes under callgrind, so
-/// they are made before and read from a file.
-pub type Subjects = (Profile, Vec<IccKeyParts>);
+/// What is measured. Making keys takes minutes under callgrind, so they are made before and read from a
+/// file.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Subjects {
+    /// The card of most measurements.
+    pub phone: Profile,
+    /// One for readers in mag-stripe mode.
+    pub mag_stripe: Profile,
+    /// One that resists relays.
+    pub relay_resistance: Profile,
+    /// Keys of other lengths.
+    pub keys: Vec<IccKeyParts>,
+}
+
+impl Subjects {
+    /// Of the sandbox's issuer.
+    ///
+    /// # Errors
+    /// Of the issuer.
+    pub fn new(keys: Vec<IccKeyParts>) -> Result<Self> {
+        Ok(Self {
+            phone: profile(CardShape::Phone)?,
+            mag_stripe: profile(CardShape::MagStripe)?,
+            relay_resistance: profile(CardShape::RelayResistance)?,
+            keys,
+        })
+    }
+}
 
 /// Writes the file that [`subjects`] reads.
 ///

@@ -13,7 +13,7 @@ use nfcwallet_core::storage::{Store, StoreConfig, TokenPhase, TokenRecord};
 use nfcwallet_core::token_service::operations::WireCredential;
 use nfcwallet_core::{Wallet, WalletConfig};
 use nfcwallet_sandbox::device::SimPhone;
-use nfcwallet_sandbox::issuer::{Issuer, IssuerConfig};
+use nfcwallet_sandbox::issuer::{CardShape, Issuer, IssuerConfig, Personalisation};
 use nfcwallet_sandbox::relay::Upstream;
 use nfcwallet_sandbox::token_service::{ServiceEndpoint, TokenService};
 use tempfile::TempDir;
@@ -130,7 +130,7 @@ impl Phone {
     /// # Errors
     /// If the folder, the issuer or the service cannot be set up.
     pub fn new(folder: &Path) -> Result<Self> {
-        let issuer = Arc::new(issuer()?);
+        let issuer = Arc::new(issuer(CardShape::Phone)?);
         let service = Arc::new(TokenService::open(Arc::clone(&issuer) as _, None)?);
         let endpoint = Arc::new(ServiceEndpoint::new(Arc::clone(&service), SEED));
         let trust_key = endpoint.trust_key();
@@ -149,16 +149,17 @@ impl Phone {
     }
 }
 
-/// The sandbox's card.
+/// The sandbox's card of `shape`.
 ///
 /// # Errors
 /// Of the issuer.
-pub fn profile() -> Result<Profile> {
-    Ok(issuer()?.personalise(TOKEN, USER)?)
+pub fn profile(shape: CardShape) -> Result<Profile> {
+    Ok(issuer(shape)?.personalise(TOKEN, USER)?)
 }
 
-fn issuer() -> Result<Issuer> {
-    Ok(Issuer::new(IssuerConfig { seed: Some(SEED), ..IssuerConfig::default() })?)
+fn issuer(shape: CardShape) -> Result<Issuer> {
+    let personalisation = Personalisation { shape, ..Personalisation::default() };
+    Ok(Issuer::new(IssuerConfig { seed: Some(SEED), personalisation, ..IssuerConfig::default() })?)
 }
 
 /// From the wallet to the service by a function call.

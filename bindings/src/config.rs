@@ -107,3 +107,68 @@ impl From<Deadlines> for core::host::Deadlines {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn least() -> WalletConfig {
+        WalletConfig {
+            data_directory: "wallet".to_owned(),
+            mpp_id: "mpp".to_owned(),
+            service_trust_key: vec![4; 65],
+            replenish_threshold: None,
+            target_stock: None,
+            session_age_ms: None,
+            support_transit: None,
+            support_lock_screen_pay: None,
+            password_free_limits: Vec::new(),
+            history_limit: None,
+            deadlines: None,
+        }
+    }
+
+    #[test]
+    fn what_is_absent_is_the_librarys_own() {
+        let own = core::WalletConfig::new("wallet".into(), "mpp", vec![4; 65]);
+        assert_eq!(core::WalletConfig::from(least()), own);
+        let none = Deadlines {
+            proxy_ms: None,
+            key_store_ms: None,
+            fingerprint_ms: None,
+            device_state_ms: None,
+            permit_ms: None,
+        };
+        assert_eq!(core::host::Deadlines::from(none), core::host::Deadlines::default());
+    }
+
+    #[test]
+    fn what_the_app_says_is_what_is_used() {
+        let deadlines = Deadlines {
+            proxy_ms: Some(1),
+            key_store_ms: Some(2),
+            fingerprint_ms: Some(3),
+            device_state_ms: Some(4),
+            permit_ms: Some(5),
+        };
+        let config = WalletConfig {
+            replenish_threshold: Some(3),
+            target_stock: Some(30),
+            session_age_ms: Some(60_000),
+            support_transit: Some(true),
+            support_lock_screen_pay: Some(true),
+            password_free_limits: vec![CvmLimit { currency: 978, amount_minor: 2_000 }],
+            history_limit: Some(7),
+            deadlines: Some(deadlines),
+            ..least()
+        };
+        let used = core::WalletConfig::from(config);
+        assert_eq!((used.replenish_threshold, used.target_stock, used.history_limit), (3, 30, 7));
+        assert_eq!(used.session_age, Duration::from_secs(60));
+        assert!(used.support_transit && used.support_lock_screen_pay);
+        assert_eq!(used.password_free_limits, [core::card::profile::CvmLimit { currency: 978, amount_minor: 2_000 }]);
+        let used = used.deadlines;
+        let millis = [used.proxy, used.key_store, used.fingerprint, used.device_state, used.permit];
+        assert_eq!(millis.map(|limit| limit.as_millis()), [1, 2, 3, 4, 5]);
+    }
+}

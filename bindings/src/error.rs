@@ -286,3 +286,71 @@ impl From<core::WalletError> for WalletError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nfcwallet_core::error::{
+        ActivationFailure, KeyStoreProblem, NetworkProblem, ServiceProblem, TokenProblem, WalletError as Core,
+    };
+
+    use super::WalletError;
+
+    /// One of each kind, under the name of its variant.
+    fn one_of_each() -> Vec<(&'static str, Core)> {
+        let said = || "said".to_owned();
+        vec![
+            ("NotConnected", Core::NotConnected),
+            ("InvalidInput", Core::InvalidInput { field: "user", reason: said() }),
+            ("DeviceUnsafe", Core::DeviceUnsafe { reason: said() }),
+            ("ActivationInProgress", Core::ActivationInProgress),
+            ("ActivationFailed", Core::ActivationFailed { reason: ActivationFailure::Expired }),
+            ("NoToken", Core::NoToken),
+            ("TokenUnavailable", Core::TokenUnavailable { reason: TokenProblem::OutcomeUnknown }),
+            ("Network", Core::Network { reason: NetworkProblem::TimedOut { limit: Duration::from_secs(15) } }),
+            ("Protocol", Core::Protocol { reason: "said" }),
+            ("Service", Core::Service { reason: ServiceProblem::WrongUser }),
+            ("Host", Core::Host { interface: "DeviceInfo", reason: said() }),
+            ("KeyStore", Core::KeyStore { reason: KeyStoreProblem::Locked }),
+            ("StoreBusy", Core::StoreBusy),
+            ("StoreFull", Core::StoreFull),
+            ("StoreUnusable", Core::StoreUnusable { reason: "said" }),
+            ("StoreCorrupt", Core::StoreCorrupt),
+            ("StoreTooNew", Core::StoreTooNew { found: 9, known: 3 }),
+            ("StoreRolledBack", Core::StoreRolledBack),
+            ("ShutDown", Core::ShutDown),
+            ("Bug", Core::Bug { code: "place" }),
+        ]
+    }
+
+    /// The kinds of error, as the source of the wallet below declares them.
+    fn declared() -> Vec<String> {
+        let source = include_str!("../../core/src/error.rs");
+        let body = source.split_once("pub enum WalletError {").unwrap().1.split_once("\n}").unwrap().0;
+        let names = body
+            .lines()
+            .filter_map(|line| line.strip_prefix("    "))
+            .filter(|line| line.starts_with(char::is_uppercase));
+        names.map(|line| line.chars().take_while(|c| c.is_alphanumeric()).collect()).collect()
+    }
+
+    #[test]
+    fn every_kind_of_error_stays_itself_and_keeps_code_advice_and_text() {
+        assert_eq!(declared(), one_of_each().iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
+        for (name, error) in one_of_each() {
+            let (code, advice, text) = (error.code(), error.advice(), error.to_string());
+            let ours = WalletError::from(error);
+            assert_eq!((ours.code(), ours.advice(), ours.text()), (code, advice.into(), text.clone()));
+            assert_eq!(ours.to_string(), text);
+            assert!(format!("{ours:?}").starts_with(name), "{ours:?} is not {name}");
+        }
+    }
+
+    #[test]
+    fn the_code_of_a_cancelled_call_is_no_other_errors() {
+        let cancelled = WalletError::cancelled().code();
+        assert!((19_000..20_000).contains(&cancelled));
+        assert!(one_of_each().iter().all(|(_, error)| error.code() != cancelled));
+    }
+}

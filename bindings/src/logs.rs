@@ -235,3 +235,63 @@ fn rank(level: LogLevel) -> u8 {
         LogLevel::Trace => 5,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Ears(Mutex<Sender<LogRecord>>);
+
+    impl LogSink for Ears {
+        fn on_logs(&self, batch: LogBatch) -> Result<Delivered, HostError> {
+            let ears = self.0.lock().unwrap();
+            // Nobody listens any more once the test is over.
+            batch.records.into_iter().for_each(|record| drop(ears.send(record)));
+            Ok(Delivered::Done)
+        }
+    }
+
+    fn ears() -> (Arc<dyn LogSink>, impl Fn(&str) -> Option<LogRecord>) {
+        let (tell, told) = channel::<LogRecord>();
+        let next = move |marker: &str| {
+            let mut records = std::iter::from_fn(|| told.recv_timeout(Duration::from_secs(10)).ok());
+            records.find(|record| record.text.contains(marker))
+        };
+        (Arc::new(Ears(Mutex::new(tell))), next)
+    }
+
+    #[test]
+    fn a_line_reaches_the_sink_with_its_fields_and_finer_ones_do_not() {
+        let (sink, next) = ears();
+        set_log_sink(LogLevel::Info, Some(sink));
+        tracing::debug!("marker too fine");
+        tracing::info!(target: "somebody_else", "marker of another library");
+        tracing::info!(code = 7, "marker of ours");
+        let record = next("marker").unwrap();
+        assert_eq!((record.level, record.text.as_str()), (LogLevel::Info, "marker of ours code=7"));
+        assert_eq!(record.target, "nfcwallet::logs::tests");
+        set_log_sink(LogLevel::Info, None);
+    }
+
+    #[test]
+    fn a_slow_sink_loses_the_newest_lines_and_hears_how_many() {
+        let queue = Queue::default();
+        let record = |number: usize| LogRecord {
+            time_ms: 0,
+            level: LogLevel::Info,
+            target: String::new(),
+            text: number.to_string(),
+        };
+        queue.push(record(0));
+        assert!(queue.lock().records.is_empty(), "nobody listens");
+        queue.lock().sink = Some(ears().0);
+        (0..CAPACITY + 3).for_each(|number| queue.push(record(number)));
+        let first = queue.lock().take();
+        assert_eq!((first.records.len(), first.dropped), (BATCH, 3));
+        assert_eq!(first.records.last(), Some(&record(BATCH - 1)));
+        assert_eq!(queue.lock().take().dropped, 0);
+    }
+}

@@ -337,3 +337,79 @@ impl From<core::TransactionPage> for TransactionPage {
         Self { transactions: page.transactions.into_iter().map(Into::into).collect(), next: page.next }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transaction() -> core::TransactionInformation {
+        core::TransactionInformation {
+            amount_minor: 1_250,
+            other_amount_minor: 200,
+            currency: 978,
+            currency_exponent: Some(2),
+            kind: core::TransactionKind::Other(0x77),
+            terminal_country: 276,
+            merchant_category: Some(5411),
+            merchant_name: Some("Shop".to_owned()),
+            range: core::TransactionRange::HighValue,
+            date: Some("261122".to_owned()),
+            terminal: core::TerminalInformation {
+                terminal_type: Some(core::TerminalType(0x22)),
+                capabilities: Some(core::TerminalCapabilities([0xE0, 0x48, 0x08])),
+                risk_management: Some(core::RiskManagement([0x04, 0x80, 0, 0, 0, 0, 0, 0])),
+            },
+        }
+    }
+
+    #[test]
+    fn money_stays_in_minor_units_beside_its_readable_form() {
+        let ours = TransactionInformation::from(transaction());
+        assert_eq!((ours.amount_minor, ours.amount.as_deref()), (1_250, Some("12.50 EUR")));
+        assert_eq!((ours.other_amount_minor, ours.other_amount.as_deref()), (200, Some("2.00 EUR")));
+        assert_eq!((ours.currency, ours.currency_letters.as_deref()), (978, Some("EUR")));
+        assert_eq!((ours.kind, ours.range), (TransactionKind::Other { code: 0x77 }, TransactionRange::HighValue));
+    }
+
+    #[test]
+    fn what_the_terminal_says_is_there_in_bytes_and_in_words() {
+        let terminal = TransactionInformation::from(transaction()).terminal;
+        let kind = terminal.terminal_type.unwrap();
+        assert_eq!((kind.code, kind.is_attended, kind.goes_online), (0x22, Some(true), Some(true)));
+        let capabilities = terminal.capabilities.unwrap();
+        assert_eq!(capabilities.bytes, [0xE0, 0x48, 0x08]);
+        assert!(capabilities.supports_online_pin && capabilities.supports_no_cvm && capabilities.supports_cda);
+        assert!(!capabilities.supports_signature);
+        let risk = terminal.risk_management.unwrap();
+        assert!(risk.supports_cdcvm && risk.exceeds_cvm_limit && risk.demands_cdcvm);
+        assert!(!risk.supports_restart && !risk.asks_to_bypass_cdcvm && !risk.is_sca_exempt);
+    }
+
+    #[test]
+    fn every_failure_of_a_tap_keeps_its_code_there_and_back() {
+        use nfcwallet_core::payment::TapFailure as Failure;
+        let all = [
+            (Failure::CdcvmRequired, 10_003),
+            (Failure::Internal, 10_004),
+            (Failure::NotConnected, 10_006),
+            (Failure::InsufficientCredentials, 10_007),
+            (Failure::TokenUnavailable, 10_008),
+            (Failure::NoToken, 10_009),
+            (Failure::DeviceUnsafe, 10_002),
+            (Failure::DeclinedByApp, 19_001),
+            (Failure::LinkLost, 19_002),
+            (Failure::PermitTimeout, 19_003),
+            (Failure::TerminalProtocol, 19_004),
+            (Failure::StorageUnusable, 19_005),
+            (Failure::NotAllowed, 19_006),
+            (Failure::ContextChanged, 19_007),
+            (Failure::DeviceUnknown, 19_008),
+            (Failure::CustomDecline(4), 19_014),
+        ];
+        for (failure, code) in all {
+            let ours = TapFailure::from(failure);
+            assert_eq!((ours.code(), ours.text()), (code, failure.to_string()));
+            assert_eq!(core::TapFailure::from(ours), failure);
+        }
+    }
+}

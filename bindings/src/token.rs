@@ -145,3 +145,30 @@ impl From<core::Page> for Page {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_keeps_its_code_and_its_page() {
+        use nfcwallet_core::token::TokenStatus as Status;
+        let held = Status::Locked(vec![core::Suspender::User, core::Suspender::Issuer, core::Suspender::Scheme]);
+        let all = [
+            (Status::KeyStoreUnusable, -3, Page::Recovery),
+            (Status::Disconnected, -2, Page::LogIn),
+            (Status::QueryFailed, -1, Page::Recovery),
+            (Status::NoToken, 0, Page::Activation),
+            (Status::NoCredentials, 1, Page::Replenish),
+            (Status::Ready, 2, Page::Payment),
+            (held, 3, Page::Unlock),
+            (Status::Activating, 11, Page::Progress),
+            (Status::Prepared, 21, Page::Confirm),
+        ];
+        for (status, code, page) in all {
+            let ours = TokenStatus::from(status.clone());
+            assert_eq!((ours.code(), ours.page()), (code, page));
+            assert_eq!(core::TokenStatus::from(ours), status);
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use nfcwallet_core::card::Card;
-use nfcwallet_core::card::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
+use nfcwallet_core::card::hooks::{BurningCredential, CryptogramDecision, CryptogramRequest, TapHooks};
 use nfcwallet_core::secret::Secret;
 
 /// What becomes of one tap.
@@ -105,7 +105,7 @@ impl TapHooks for Script {
         let Plan { outcome, atc, cdcvm_done, .. } = self.plan();
         match outcome {
             Outcome::Approve => CryptogramDecision::Approve {
-                credential: BurntCredential { atc, session_key: self.session_key(), cvc3_key: self.cvc3_key() },
+                credential: BurningCredential { atc, session_key: self.session_key(), cvc3_key: self.cvc3_key() },
                 cdcvm_done,
                 reference: self.reference(),
             },

@@ -41,8 +41,10 @@ impl Watch {
             Event::Complete { tap, .. } => self.end(*tap, None)?,
             Event::Failed { tap, code } => self.end(*tap, Some(*code))?,
             Event::Progress { percent, phase, elapsed_ms, .. } => {
-                // Time that begins anew is another run, after one that failed.
-                if self.progress.is_some_and(|(before, at)| *percent < before && *elapsed_ms >= at) {
+                // Time that begins anew is another run, after one that failed; the first may have failed
+                // within a millisecond, so 0 % begins one too.
+                let falls = |(before, at)| (1..before).contains(percent) && *elapsed_ms >= at;
+                if self.progress.is_some_and(falls) {
                     return Err(format!("progress fell from {:?} to {percent}", self.progress));
                 }
                 self.progress = (phase != "done").then_some((*percent, *elapsed_ms));

@@ -92,8 +92,8 @@ pub enum Kind {
     Events(EventsStep),
     /// Something happens to the phone's files while its process does not run.
     Files(FilesStep),
-    /// Asks the phone again and again, for at most a minute, until the expectation holds.
-    Until(Value),
+    /// Asks the phone or the control API again and again, for at most a minute, until the expectation holds.
+    Until(Asked),
     /// Steps that are repeated.
     Repeat(Repeat),
 }
@@ -182,6 +182,16 @@ pub struct ControlStep {
     /// JSON body.
     #[serde(default)]
     pub body: Option<Value>,
+}
+
+/// What is asked until its answer is right.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Asked {
+    /// The sandbox.
+    Control(ControlStep),
+    /// The phone.
+    Call(Value),
 }
 
 /// Which events are looked at, and what they must be.

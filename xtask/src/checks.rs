@@ -63,7 +63,8 @@ const FOREIGN_MODULES: [&str; 2] = ["std::net", "std::process"];
 const LINE_LIMIT: usize = 500;
 
 /// The core's dependency tree names no crate of [`FOREIGN`], on any platform and with any feature,
-/// and its sources use no socket of the standard library.
+/// and its sources use no socket of the standard library. The bindings lean on the core and on no other
+/// crate of this repository.
 pub(crate) fn layers(root: &Path) -> Result<Outcome> {
     let tree = Cmd::cargo("tree --package nfcwallet-core --edges normal --all-features --target all --prefix none");
     let mut complaints = foreign_crates(&tree.read(root)?);
@@ -74,6 +75,8 @@ pub(crate) fn layers(root: &Path) -> Result<Outcome> {
             complaints.push(format!("{name} uses {module}"));
         }
     }
+    let tree = Cmd::cargo("tree --package nfcwallet --edges normal --all-features --target all --prefix none");
+    complaints.extend(foreign_to_bindings(&tree.read(root)?));
     Ok(Outcome::of_complaints(&complaints))
 }
 
@@ -101,6 +104,17 @@ fn foreign_crates(tree: &str) -> Vec<String> {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| FOREIGN.contains(name))
         .map(|name| format!("nfcwallet-core depends on {name}"))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn foreign_to_bindings(tree: &str) -> Vec<String> {
+    let names = tree.lines().filter_map(|line| line.split_whitespace().next());
+    let mut found: Vec<_> = names
+        .filter(|name| name.starts_with("nfcwallet-") && *name != "nfcwallet-core")
+        .map(|name| format!("nfcwallet depends on {name}"))
         .collect();
     found.sort();
     found.dedup();
@@ -182,6 +196,13 @@ mod tests {
         let tree = "nfcwallet-core v0.1.0 (path)\nserde v1.0.0\nreqwest v0.13.5\nreqwest v0.13.5 (*)\n";
         assert_eq!(foreign_crates(tree), ["nfcwallet-core depends on reqwest"]);
         assert!(foreign_crates("serde v1.0.0\nhttparse-like v1.0.0\n").is_empty());
+    }
+
+    #[test]
+    fn the_bindings_lean_on_the_core_alone() {
+        let tree = "nfcwallet v0.1.0 (path)\nnfcwallet-core v0.1.0 (path)\ntokio v1.54.1\n";
+        assert!(foreign_to_bindings(tree).is_empty());
+        assert_eq!(foreign_to_bindings("nfcwallet-sandbox v0.1.0\n"), ["nfcwallet depends on nfcwallet-sandbox"]);
     }
 
     #[test]

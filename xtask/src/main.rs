@@ -21,6 +21,7 @@ mod report;
 mod swift;
 mod test;
 mod torture;
+mod traces;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

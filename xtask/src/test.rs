@@ -8,7 +8,9 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{bindings, checks, deny, dependencies, docs, fuzz, pcsc, pyemv, python_phone, swift, torture};
+use crate::{
+    bindings, checks, deny, dependencies, docs, fuzz, pcsc, pyemv, python_phone, swift, torture, traces,
+};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,7 +19,7 @@ pub(crate) enum Step {
     Fmt,
     /// clippy without a warning, on every target
     Clippy,
-    /// no HTTP, socket, runtime, binding or platform crate below the core
+    /// no HTTP, socket, runtime, binding or platform crate below the core; the bindings lean on it alone
     Layers,
     /// length of source files, paths of somebody's machine
     Files,
@@ -33,6 +35,8 @@ pub(crate) enum Step {
     Tests,
     /// the state that taps and background work share, under many orders of their threads
     Interleavings,
+    /// taps of real cards that others published, where they are at hand
+    Traces,
     /// cryptograms of our card, computed anew by the Python package pyemv
     Pyemv,
     /// the wallet in a PC/SC reader, read by pyscard and opensc-tool
@@ -91,6 +95,7 @@ impl Step {
             | Self::Glossary
             | Self::Deny
             | Self::Advisories
+            | Self::Traces
             | Self::Pyemv
             | Self::Pcsc
             | Self::Bindings
@@ -110,6 +115,7 @@ impl Step {
             Self::Deny => deny::offline_checks(root),
             Self::Advisories => deny::advisories(root),
             Self::Fuzz => fuzz::step(root),
+            Self::Traces => traces::check(root),
             Self::Pyemv => pyemv::check(root),
             Self::Pcsc => pcsc::check(root),
             Self::Bindings => bindings::check(root),

@@ -6,12 +6,13 @@ use anyhow::Result;
 use criterion::Criterion;
 use nfcwallet_bench::bare_card::BareCard;
 use nfcwallet_bench::card::{Taps, taps};
-use nfcwallet_bench::conversation::Cryptogram;
+use nfcwallet_bench::conversation::{CHECKSUM, Cryptogram, EXCHANGE};
 use nfcwallet_bench::counted::Counts;
 use nfcwallet_bench::rsa::PrivateOperation;
 use nfcwallet_bench::timed::{criterion, timed};
 use nfcwallet_bench::{Row, Samples, measure_apart, phone, reference, rsa};
 use nfcwallet_core::card::Card;
+use nfcwallet_sandbox::issuer::CardShape;
 
 use crate::ICC_KEY_BITS;
 use crate::command_line::Options;
@@ -20,6 +21,9 @@ use crate::command_line::Options;
 const RHYTHM: Duration = Duration::from_millis(15);
 
 const TAPS: usize = 200;
+
+/// 2026-01-31, when the sandbox's cards are valid.
+const NOW_MS: i64 = 1_769_817_600_000;
 
 pub(crate) fn rows(options: &Options, counts: Counts) -> Result<Vec<Row>> {
     let mut measured = Measured { criterion: criterion(), counts, rows: Vec::new() };
@@ -48,7 +52,7 @@ struct Measured {
 
 impl Measured {
     fn bare_card(&mut self) -> Result<()> {
-        let profile = phone::profile()?;
+        let profile = phone::profile(CardShape::Phone)?;
         let card = BareCard::new(&profile)?;
         for (at, ready) in card.apdus()?.iter().enumerate() {
             let prepare = || Ok(card.apdus()?.swap_remove(at));
@@ -62,8 +66,20 @@ impl Measured {
             let samples = timed(&mut self.criterion, name, || Ok(card.tap(cryptogram)), |tap| tap.pay())?;
             self.push(name, &samples);
         }
-        let name = "profile validation";
+        for (shape, name, command) in [
+            (CardShape::MagStripe, "COMPUTE CRYPTOGRAPHIC CHECKSUM", CHECKSUM),
+            (CardShape::RelayResistance, "EXCHANGE RELAY RESISTANCE DATA", EXCHANGE),
+        ] {
+            let card = BareCard::new(&phone::profile(shape)?)?;
+            let samples =
+                timed(&mut self.criterion, name, || card.after_options(name, command), |ready| ready.answer())?;
+            self.push(name, &samples);
+        }
+        let name = "profile validation, from the store";
         let samples = timed(&mut self.criterion, name, || Ok(()), |()| Card::compile(&profile).is_ok())?;
+        self.push(name, &samples);
+        let name = "profile validation, at its arrival";
+        let samples = timed(&mut self.criterion, name, || Ok(()), |()| Card::admit(&profile, NOW_MS).is_ok())?;
         self.push(name, &samples);
         Ok(())
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use command_line::{Command, Options};
-use nfcwallet_bench::counted::{Counts, write_subjects};
-use nfcwallet_bench::{Row, commits, leak, phone, print, reference, rsa, store};
+use nfcwallet_bench::counted::{Counts, Subjects, write_subjects};
+use nfcwallet_bench::{Row, commits, leak, print, reference, rsa, store};
 
 /// The length of the card's key in the profiles of the sandbox.
 const ICC_KEY_BITS: u32 = 1152;
@@ -25,7 +25,7 @@ fn main() -> Result<()> {
         Command::ColdProcess(args) => store::cold_process(&args),
         Command::WriteSubjects(file) => {
             let keys = rsa::KEY_BITS.into_iter().map(rsa::key).collect::<Result<_>>()?;
-            write_subjects(&file, &(phone::profile()?, keys))
+            write_subjects(&file, &Subjects::new(keys)?)
         }
         Command::Measure(options) => measure(&options),
     }

@@ -105,7 +105,7 @@ impl From<HostError> for core::HostError {
         match error {
             HostError::Offline => Self::Offline,
             HostError::Failed { reason } => Self::Failed { reason },
-            unexpected @ HostError::Unexpected { .. } => Self::Failed { reason: unexpected.to_string() },
+            HostError::Unexpected { reason } => Self::Unexpected { reason },
         }
     }
 }
@@ -128,8 +128,8 @@ mod tests {
         let trace = "java.lang.IllegalStateException: closed\n\tat app.Proxy.send(Proxy.kt:7)".to_owned();
         let error = HostError::from(uniffi::UnexpectedUniFFICallbackError { reason: trace });
         assert_eq!(error, HostError::Unexpected { reason: "java.lang.IllegalStateException: closed".to_owned() });
-        let reason = "unexpected: java.lang.IllegalStateException: closed".to_owned();
-        assert_eq!(core::HostError::from(error), core::HostError::Failed { reason });
+        let reason = "java.lang.IllegalStateException: closed".to_owned();
+        assert_eq!(core::HostError::from(error), core::HostError::Unexpected { reason });
     }
 
     #[test]

@@ -94,7 +94,6 @@ impl CardApp {
     fn compile(application: &Application, rules: &Arc<Rules>) -> Result<Self, ProfileError> {
         let aip = check_aip(application)?;
         let pdol = lists::read(tags::PDOL, &application.pdol)?;
-        request::check_pdol(&pdol)?;
         let objects = Objects::read(&application.records)?;
         let records = Records::compile(&application.afl, &application.records)?;
         let cdol1 = match offers_emv_mode(&aip) {

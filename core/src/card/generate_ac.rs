@@ -5,7 +5,9 @@ use zeroize::Zeroizing;
 use super::apdu::{Command, StatusWord};
 use super::compile::CardApp;
 use super::cryptogram::{Cvr, Input, Kind, TERMINAL_INPUT_LEN};
-use super::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, CryptogramRequested, TapHooks, once_burnt};
+use super::hooks::{
+    BurningCredential, CryptogramDecision, CryptogramRequest, CryptogramRequested, TapHooks, once_burnt,
+};
 use super::icc_key::IccKey;
 use super::request::TerminalData;
 use super::sdad::SignedData;
@@ -83,7 +85,7 @@ impl<'a> Prepared<'a> {
 
     fn approve(
         &self,
-        credential: &BurntCredential,
+        credential: &BurningCredential,
         cdcvm_done: bool,
         reference: [u8; 8],
     ) -> Result<Vec<u8>, StatusWord> {

@@ -44,7 +44,7 @@ pub struct CryptogramRequest {
 /// A credential whose burn is under way: what is computed with it may leave once
 /// [`TapHooks::is_burnt`] has said so, and not before.
 #[derive(Debug)]
-pub struct BurntCredential {
+pub struct BurningCredential {
     /// Its application transaction counter.
     pub atc: u16,
     /// Its EMV common session key.
@@ -60,7 +60,7 @@ pub enum CryptogramDecision {
     /// [`TapHooks::is_burnt`].
     Approve {
         /// The credential.
-        credential: BurntCredential,
+        credential: BurningCredential,
         /// CDCVM was done for this tap: add `DF4B 001000`.
         cdcvm_done: bool,
         /// Carried in the last 8 bytes of tag 9F10; a checksum has no place for it.

@@ -10,7 +10,9 @@ use super::compile::CardApp;
 use super::cryptogram::cvc3;
 use super::dol::Dol;
 use super::generate_ac::{CDCVM_DONE, SEE_PHONE};
-use super::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, CryptogramRequested, TapHooks, once_burnt};
+use super::hooks::{
+    BurningCredential, CryptogramDecision, CryptogramRequest, CryptogramRequested, TapHooks, once_burnt,
+};
 use super::number::Track2;
 use super::profile_error::ProfileError;
 use super::record_data::Identity;
@@ -110,7 +112,7 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    fn approve(&self, credential: &BurntCredential, cdcvm_done: bool) -> Result<Vec<u8>, StatusWord> {
+    fn approve(&self, credential: &BurningCredential, cdcvm_done: bool) -> Result<Vec<u8>, StatusWord> {
         let key = credential.cvc3_key.as_ref().ok_or(StatusWord::INTERNAL)?;
         let of_track = |track: &[u8]| cvc3(key, track, self.request.unpredictable_number, credential.atc);
         let mut content = tlv::object(tags::CVC3_TRACK_2, &of_track(&self.mode.track_2));

@@ -1,7 +1,8 @@
 //! The card application: APDU in, APDU out.
 //!
-//! Owns TLV, DOL, cryptogram, CDA, mag-stripe mode, relay resistance and the order of commands. Touches no other room; what it needs of
-//! a tap it asks through [`hooks::TapHooks`].
+//! Owns TLV, DOL, cryptogram, CDA, mag-stripe mode, relay resistance and the order of commands. Of other
+//! rooms it uses values only (`payment::TransactionInformation`); what it needs of a tap it asks through
+//! [`hooks::TapHooks`].
 //!
 //! A [`profile::Profile`] arrives from the service and is compiled once into a [`Card`]; the compiled
 //! card is shared. A [`CardApplication`] holds the state of one terminal's conversation.

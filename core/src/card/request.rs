@@ -12,28 +12,17 @@ use super::terminal::{RiskManagement, contradicts_itself, information, kind, num
 use super::tlv::Tag;
 use crate::payment::{TransactionInformation, TransactionRange};
 
-/// The terminal's part of the cryptogram's input, in order, with the lengths of EMV Book 3, annex A.
-const CRYPTOGRAM_INPUT: [(Tag, u8); 8] = [
-    (tags::AMOUNT, 6),
-    (tags::AMOUNT_OTHER, 6),
-    (tags::COUNTRY, 2),
-    (tags::TVR, 5),
-    (tags::CURRENCY, 2),
-    (tags::DATE, 3),
-    (tags::TRANSACTION_TYPE, 1),
-    (tags::UNPREDICTABLE_NUMBER, 4),
+/// The terminal's part of the cryptogram's input, in order.
+const CRYPTOGRAM_INPUT: [Tag; 8] = [
+    tags::AMOUNT,
+    tags::AMOUNT_OTHER,
+    tags::COUNTRY,
+    tags::TVR,
+    tags::CURRENCY,
+    tags::DATE,
+    tags::TRANSACTION_TYPE,
+    tags::UNPREDICTABLE_NUMBER,
 ];
-
-/// What is read besides, where the list asks for it.
-const ALSO_READ: [(Tag, u8); 4] = [
-    (tags::RISK_MANAGEMENT, 8),
-    (tags::MERCHANT_CATEGORY, 2),
-    (tags::TERMINAL_TYPE, 1),
-    (tags::TERMINAL_CAPABILITIES, 3),
-];
-
-/// What is read in mag-stripe mode only.
-const MAG_STRIPE_INPUT: [(Tag, u8); 2] = [(tags::UNPREDICTABLE_NUMBER_NUMERIC, 4), (tags::MOBILE_SUPPORT, 1)];
 
 /// 9F7E bit 2: the reader demands CDCVM, since the amount is above its limit.
 const CDCVM_DEMANDED: u8 = 0x02;
@@ -41,16 +30,11 @@ const CDCVM_DEMANDED: u8 = 0x02;
 /// 9C of a terminal in mag-stripe mode that does not say it.
 const PURCHASE: u8 = 0x00;
 
-/// Checks that a PDOL asks for the objects that are read under their own length.
-pub(super) fn check_pdol(pdol: &Dol) -> Result<(), ProfileError> {
-    check_lengths(pdol, tags::PDOL, &[&CRYPTOGRAM_INPUT[..], &ALSO_READ].concat())
-}
-
-/// Checks that a CDOL1 asks for all that the cryptogram needs, under their own length.
+/// Checks that a CDOL1 asks for all that the cryptogram needs.
 pub(super) fn check_cdol1(cdol1: &Dol) -> Result<(), ProfileError> {
-    match CRYPTOGRAM_INPUT.iter().find(|(tag, _)| cdol1.length_of(*tag).is_none()) {
-        Some((tag, _)) => Err(ProfileError::tag(tags::CDOL1, format!("does not ask for {tag}"))),
-        None => check_lengths(cdol1, tags::CDOL1, &[&CRYPTOGRAM_INPUT[..], &ALSO_READ].concat()),
+    match CRYPTOGRAM_INPUT.iter().find(|tag| cdol1.length_of(**tag).is_none()) {
+        Some(tag) => Err(ProfileError::tag(tags::CDOL1, format!("does not ask for {tag}"))),
+        None => Ok(()),
     }
 }
 
@@ -65,17 +49,6 @@ pub(super) fn check_udol(udol: &Dol, pdol: &Dol) -> Result<(), ProfileError> {
     for tag in [tags::AMOUNT, tags::CURRENCY, tags::COUNTRY] {
         if udol.length_of(tag).or(pdol.length_of(tag)).is_none() {
             return missing(tag);
-        }
-    }
-    check_lengths(udol, tags::UDOL, &[&CRYPTOGRAM_INPUT[..], &ALSO_READ, &MAG_STRIPE_INPUT].concat())
-}
-
-fn check_lengths(dol: &Dol, name: Tag, known: &[(Tag, u8)]) -> Result<(), ProfileError> {
-    for (tag, length) in known {
-        if let Some(asked) = dol.length_of(*tag)
-            && asked != *length
-        {
-            return Err(ProfileError::tag(name, format!("asks for {asked} bytes of {tag}, not {length}")));
         }
     }
     Ok(())
@@ -96,7 +69,7 @@ impl TerminalData<'_> {
     pub(super) fn cryptogram_input(&self) -> Option<[u8; TERMINAL_INPUT_LEN]> {
         let mut input = [0; TERMINAL_INPUT_LEN];
         let mut rest = &mut input[..];
-        for (tag, _) in CRYPTOGRAM_INPUT {
+        for tag in CRYPTOGRAM_INPUT {
             let value = self.in_list(tag)?;
             let (place, after) = rest.split_at_mut_checked(value.len())?;
             place.copy_from_slice(value);

@@ -307,7 +307,22 @@ fn network_error(error: HostError) -> WalletError {
         HostError::Offline => NetworkProblem::Offline,
         HostError::Failed { reason } => NetworkProblem::Failed(reason),
         HostError::TimedOut { limit_ms } => NetworkProblem::TimedOut { limit: Duration::from_millis(limit_ms) },
-        HostError::Panicked => NetworkProblem::Failed("the proxy panicked".to_owned()),
+        bug @ (HostError::Panicked | HostError::Unexpected { .. }) => {
+            return WalletError::Host { interface: "NFCRequestProxy", reason: bug.to_string() };
+        }
     };
     WalletError::Network { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bug_of_the_proxy_is_told_from_a_bad_network() {
+        let thrown = HostError::Unexpected { reason: "NullPointerException".to_owned() };
+        let reason = "unexpected: NullPointerException".to_owned();
+        assert_eq!(network_error(thrown), WalletError::Host { interface: "NFCRequestProxy", reason });
+        assert_eq!(network_error(HostError::Offline), WalletError::Network { reason: NetworkProblem::Offline });
+    }
 }

@@ -89,4 +89,10 @@ pub enum HostError {
     /// The interface panicked.
     #[error("panicked")]
     Panicked,
+    /// The interface, in another language, threw something that is none of its errors: there, a panic.
+    #[error("unexpected: {reason}")]
+    Unexpected {
+        /// What it threw, in a line.
+        reason: String,
+    },
 }

@@ -4,6 +4,7 @@ use iso_currency::Currency;
 use serde::{Deserialize, Serialize};
 
 use super::TerminalInformation;
+use crate::error::Advice;
 
 /// Names one tap; unique within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -141,33 +142,37 @@ pub enum TapFailure {
     /// 10007: no usable credentials; `replenish`.
     #[error("insufficient credentials")]
     InsufficientCredentials,
-    /// 10008: the token is locked, in activation, or awaits confirmation.
+    /// 10008: the token is locked, in activation, or awaits confirmation. `readiness` says which, with
+    /// its advice.
     #[error("token unavailable")]
     TokenUnavailable,
     /// 10009: no token; `activate`.
     #[error("token does not exist")]
     NoToken,
-    /// 10002: the host's verdict on the device is "unsafe".
+    /// 10002: the host's verdict on the device is "unsafe". `DeviceInfo` knows why.
     #[error("device unsafe")]
     DeviceUnsafe,
-    /// 19001: the app's permit said no, failed, or gave a reason other than 1 to 4.
+    /// 19001: the app's permit said no, failed, or gave a reason other than 1 to 4. The app knows why.
     #[error("declined by the app")]
     DeclinedByApp,
-    /// 19002: the field was lost, or the terminal went silent, before the cryptogram.
+    /// 19002: the field was lost, or the terminal went silent, before the cryptogram. Tap again.
     #[error("link lost")]
     LinkLost,
-    /// 19003: the app's permit did not answer within 100 ms.
+    /// 19003: the app's permit did not answer within 100 ms. Tap again; make the permit answer from what
+    /// it knows already.
     #[error("permit timed out")]
     PermitTimeout,
-    /// 19004: the terminal broke the protocol, contradicted itself, or asked for a decline.
+    /// 19004: the terminal broke the protocol, contradicted itself, or asked for a decline. Tap again,
+    /// or pay another way.
     #[error("terminal protocol error")]
     TerminalProtocol,
-    /// 19005: the store or the key store could not be used; nothing was spent.
+    /// 19005: the store or the key store could not be used, and no cryptogram left. Tap again; if it
+    /// stays, `readiness` says what is wrong.
     #[error("secure storage unusable")]
     StorageUnusable,
     /// 19006: this kind of transaction is never paid (cash, an unknown kind), or is not enabled
     /// (transit, or transit while the device is locked), or the card may not be used for it here (its
-    /// usage control, or its countries and currencies).
+    /// usage control, or its countries and currencies). No call changes that.
     #[error("transaction not allowed")]
     NotAllowed,
     /// 19007: the second tap differs in amount or currency from the one that was authenticated. Tap
@@ -178,7 +183,7 @@ pub enum TapFailure {
     /// not known to be safe does not pay. Tap again.
     #[error("device state unknown")]
     DeviceUnknown,
-    /// 19011 to 19014: the app's own reason, 1 to 4.
+    /// 19011 to 19014: the app's own reason, 1 to 4. The app knows what it means.
     #[error("declined by the app ({0})")]
     CustomDecline(u8),
 }
@@ -204,6 +209,28 @@ impl TapFailure {
             Self::ContextChanged => 19007,
             Self::DeviceUnknown => 19008,
             Self::CustomDecline(n) => 19010 + u32::from(n.clamp(1, 4)),
+        }
+    }
+
+    /// What the app should do next. `None` where no call helps: the app's own decision, or a payment
+    /// that this card does not make.
+    #[must_use]
+    pub fn advice(self) -> Option<Advice> {
+        match self {
+            Self::DeviceUnsafe => Some(Advice::UpdateApp),
+            Self::CdcvmRequired => Some(Advice::Authenticate),
+            Self::Internal => Some(Advice::ReportBug),
+            Self::NotConnected => Some(Advice::Reconnect),
+            Self::InsufficientCredentials => Some(Advice::Replenish),
+            Self::TokenUnavailable => Some(Advice::Sync),
+            Self::NoToken => Some(Advice::Reactivate),
+            Self::LinkLost
+            | Self::PermitTimeout
+            | Self::TerminalProtocol
+            | Self::StorageUnusable
+            | Self::ContextChanged
+            | Self::DeviceUnknown => Some(Advice::Retry),
+            Self::DeclinedByApp | Self::NotAllowed | Self::CustomDecline(_) => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::guard::{ArmTicket, Turn};
 use super::records::UserKey;
 use super::tx::{Mode, Transaction, Tx};
 use super::{Inner, Store, counted};
-use crate::card::hooks::BurntCredential;
+use crate::card::hooks::BurningCredential;
 use crate::error::WalletError;
 use crate::host::Beside;
 use crate::sync::owned::MutexGuardArc;
@@ -66,7 +66,7 @@ impl Store {
         ticket: ArmTicket,
         purpose: Purpose,
         is_wanted: impl FnOnce() -> bool,
-    ) -> Result<Option<(BurntCredential, Burn)>, WalletError> {
+    ) -> Result<Option<(BurningCredential, Burn)>, WalletError> {
         let turn = self.guard.turn()?;
         // Dropped, an open burn is rolled back.
         let opened = self.open_burn(&turn, user, time, purpose).map(|opened| opened.filter(|_| is_wanted()));
@@ -94,7 +94,7 @@ impl Store {
         user: UserKey,
         time: ServiceTime,
         ticket: ArmTicket,
-    ) -> Result<Option<BurntCredential>, WalletError> {
+    ) -> Result<Option<BurningCredential>, WalletError> {
         let Some((credential, burn)) = self.start_burn(user, time, ticket, Purpose::Cryptogram, || true)? else {
             return Ok(None);
         };
@@ -107,7 +107,7 @@ impl Store {
         user: UserKey,
         time: ServiceTime,
         purpose: Purpose,
-    ) -> Result<Option<(BurntCredential, OpenCommit)>, WalletError> {
+    ) -> Result<Option<(BurningCredential, OpenCommit)>, WalletError> {
         let service_now_ms = time.now_ms;
         turn.check_standing()?;
         // Once more if the front had to be cleared; nobody else changes the stock in this turn.

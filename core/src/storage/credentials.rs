@@ -10,7 +10,7 @@ use super::error::StoreError;
 use super::records::{Stock, TokenPhase, UserKey};
 use super::seal::Place;
 use super::tx::Tx;
-use crate::card::hooks::BurntCredential;
+use crate::card::hooks::BurningCredential;
 use crate::error::WalletError;
 use crate::secret::Secret;
 use crate::token_service::operations::{UsageEntry, UsageOutcome, WireCredential};
@@ -26,7 +26,7 @@ pub(super) enum Front {
     /// Good for EMV mode only.
     WithoutChecksumKey,
     /// Spent in this transaction; free to leave once it has committed.
-    Burnt(BurntCredential),
+    Burnt(BurningCredential),
 }
 
 /// What a burnt credential is for.
@@ -197,7 +197,7 @@ impl Tx<'_> {
             return Ok(Front::WithoutChecksumKey);
         }
         self.spend(user, &front.reference, credential.atc, UsageOutcome::Used)?;
-        Ok(Front::Burnt(BurntCredential { atc: credential.atc, session_key, cvc3_key }))
+        Ok(Front::Burnt(BurningCredential { atc: credential.atc, session_key, cvc3_key }))
     }
 
     /// Discards from the front until a usable one is there.

@@ -126,7 +126,7 @@ impl Inner {
     }
 
     /// Usage that was not reported with a replenishment.
-    fn report_in_background(inner: &Arc<Self>, user: User) {
+    pub(super) fn report_in_background(inner: &Arc<Self>, user: User) {
         let task = Arc::clone(inner);
         inner.context.calls.spawn(Box::pin(async move {
             if let Err(error) = task.replenishing.report(&task.context, &user).await {

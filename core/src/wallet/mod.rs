@@ -214,7 +214,12 @@ impl Wallet {
     /// [`WalletError::NoToken`], [`WalletError::ActivationInProgress`],
     /// [`WalletError::TokenUnavailable`]; after a network failure `sync_token` finishes it.
     pub async fn delete_token(&self) -> Result<()> {
-        self.change(ChangeKind::Delete).await.map(drop)
+        self.change(ChangeKind::Delete).await?;
+        // No replenishment of this token will take the report of its last taps along.
+        if let Ok(user) = self.user() {
+            Inner::report_in_background(&self.inner, user);
+        }
+        Ok(())
     }
 
     /// The user proved presence: opens the CDCVM window of 30 s. Returns the window. It serves one

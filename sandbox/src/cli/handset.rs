@@ -54,6 +54,9 @@ impl Holder {
             self.mpp.to_string().into(),
             "--trust-key".into(),
             self.trust_key.clone().into(),
+            // A busy machine must not decline in the app's name; a phone in the field has 100 ms.
+            "--tap-deadline-ms".into(),
+            "1000".into(),
         ];
         options.extend(further);
         let phone = Phone::start(&program, &options);

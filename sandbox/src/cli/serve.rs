@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail};
 use nfcwallet_sandbox::checkout::HttpAcquirer;
 use nfcwallet_sandbox::issuer::{CaPublicKey, CardShape, IssuerConfig, Personalisation};
 use nfcwallet_sandbox::servers::{Sandbox, SandboxConfig};
-use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
@@ -27,13 +26,9 @@ pub(crate) struct ServeOptions {
     /// How fast the token service answers
     #[arg(long, value_enum, default_value = "fast")]
     pace: Pace,
-    /// What cards the issuer makes, for example `mag_stripe`, `mag_stripe_only`, `relay_resistance`
-    #[arg(long, value_name = "SHAPE", default_value = "phone", value_parser = shape)]
+    /// What cards the issuer makes
+    #[arg(long, value_enum, value_name = "SHAPE", default_value = "phone")]
     card: CardShape,
-}
-
-fn shape(name: &str) -> Result<CardShape, serde::de::value::Error> {
-    CardShape::deserialize(name.into_deserializer())
 }
 
 /// What `serve` prints and writes to `serve.json`.

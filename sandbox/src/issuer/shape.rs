@@ -22,6 +22,8 @@ const LEGACY_CDOL1: &[u8] = &[
 ];
 /// 9F15 merchant category: makes transit visible.
 const MERCHANT_CATEGORY: &[u8] = &[0x9F, 0x15, 2];
+/// 9F4E merchant name and location.
+const MERCHANT_NAME: &[u8] = &[0x9F, 0x4E, 20];
 /// 9F21 time, 9F7C customer exclusive data.
 const ADVANCE: &[u8] = &[0x9F, 0x21, 3, 0x9F, 0x7C, 0x14];
 /// No CVM, always: CDCVM is announced by the AIP, not by the list.
@@ -39,8 +41,9 @@ const ONLINE_PIN: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 0x42, 0x03, 0x1F, 0x03];
 
 /// The shapes of card that this issuer makes. [`CardShape::Phone`] is what a wallet gets; the others
 /// show a wallet or a terminal what else is legal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum CardShape {
     /// PDOL, on-device CVM, CDA, merchant category in CDOL1.
     #[default]
@@ -81,11 +84,13 @@ pub enum CardShape {
     MagStripeOnly,
     /// The phone, with relay resistance.
     RelayResistance,
+    /// The phone, and a CDOL1 that asks for the merchant's name.
+    MerchantName,
 }
 
 impl CardShape {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Phone,
         Self::PhoneWithoutPdol,
         Self::Maestro,
@@ -105,6 +110,7 @@ impl CardShape {
         Self::MagStripe,
         Self::MagStripeOnly,
         Self::RelayResistance,
+        Self::MerchantName,
     ];
 
     /// The length of the card's RSA key.
@@ -158,6 +164,7 @@ impl CardShape {
         match self {
             Self::LegacyCdol => LEGACY_CDOL1.to_vec(),
             Self::AdvanceCdol => [LEGACY_CDOL1, MERCHANT_CATEGORY, ADVANCE].concat(),
+            Self::MerchantName => [LEGACY_CDOL1, MERCHANT_CATEGORY, MERCHANT_NAME].concat(),
             _ => [LEGACY_CDOL1, MERCHANT_CATEGORY].concat(),
         }
     }

@@ -10,7 +10,7 @@ mod modes;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use nfcwallet_core::card::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
+use nfcwallet_core::card::hooks::{BurningCredential, CryptogramDecision, CryptogramRequest, TapHooks};
 use nfcwallet_core::card::profile::Profile;
 use nfcwallet_core::card::{Card, CardApplication};
 use nfcwallet_core::payment::TransactionRange;
@@ -50,7 +50,7 @@ impl TapHooks for Wallet {
         };
         match taken {
             Some(WireCredential { atc, session_key, cvc3_key, .. }) => CryptogramDecision::Approve {
-                credential: BurntCredential { atc, session_key, cvc3_key },
+                credential: BurningCredential { atc, session_key, cvc3_key },
                 cdcvm_done: self.authenticated,
                 reference: REFERENCE,
             },

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use nfcwallet_core::card::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
+use nfcwallet_core::card::hooks::{BurningCredential, CryptogramDecision, CryptogramRequest, TapHooks};
 use nfcwallet_core::card::{Card, CardApplication};
 use nfcwallet_core::token_service::operations::WireCredential;
 use rand_chacha::ChaCha20Rng;
@@ -64,7 +64,7 @@ impl TapHooks for Hooks {
     fn decide(&mut self, _request: &CryptogramRequest) -> CryptogramDecision {
         match self.credential.take() {
             Some(credential) if self.plan.approve => CryptogramDecision::Approve {
-                credential: BurntCredential {
+                credential: BurningCredential {
                     atc: credential.atc,
                     session_key: credential.session_key,
                     cvc3_key: credential.cvc3_key,

@@ -9,7 +9,7 @@ use nfcwallet_core::payment::{TapFailure, TransactionRecord};
 use nfcwallet_core::token::TokenStatus;
 use nfcwallet_core::{Wallet, WalletConfig};
 use nfcwallet_sandbox::device::{AppEvent, SimPhone};
-use nfcwallet_sandbox::issuer::{Authority, Issuer, IssuerConfig};
+use nfcwallet_sandbox::issuer::{Authority, CardShape, Issuer, IssuerConfig, Personalisation};
 use nfcwallet_sandbox::pos::{Outcome, Purchase, Terminal};
 use nfcwallet_sandbox::servers::{Sandbox, SandboxConfig};
 use tempfile::TempDir;
@@ -35,7 +35,13 @@ pub(crate) enum Till {
 
 impl Desk {
     pub(crate) fn new() -> Self {
-        let issuer = Issuer::under(Authority::shared().unwrap(), IssuerConfig::default()).unwrap();
+        Self::with_cards(CardShape::Phone)
+    }
+
+    pub(crate) fn with_cards(shape: CardShape) -> Self {
+        let personalisation = Personalisation { shape, ..Personalisation::default() };
+        let config = IssuerConfig { personalisation, ..IssuerConfig::default() };
+        let issuer = Issuer::under(Authority::shared().unwrap(), config).unwrap();
         let sandbox = Sandbox::start_with(SandboxConfig::default(), issuer).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let proxy = Arc::new(sandbox.proxy("alice").unwrap());

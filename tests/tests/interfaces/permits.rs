@@ -7,6 +7,7 @@ use nfcwallet_core::host::{Host, HostError, PermitDecision, RiskControl, Transac
 use nfcwallet_core::payment::{CdcvmMethod, FieldLoss, TapFailure, TransactionInformation, TransactionOutcome};
 use nfcwallet_core::token::TokenStatus;
 use nfcwallet_core::{Wallet, WalletError};
+use nfcwallet_sandbox::issuer::CardShape;
 
 use crate::desk::{Desk, Till, select_ppse};
 
@@ -196,4 +197,25 @@ fn permits_that_hang_cost_their_taps_and_nothing_else() {
     }
     // None of the late answers paid anything.
     assert_eq!(wallet.credentials().unwrap().usable, 19);
+}
+
+#[test]
+fn the_merchants_name_reaches_permit_listener_and_history() {
+    #[derive(Default)]
+    struct Shown(Mutex<Vec<TransactionInformation>>);
+    impl TransactionPermit for Shown {
+        fn is_allowed(&self, _: bool, of: TransactionInformation, _: RiskControl) -> Result<PermitDecision, HostError> {
+            self.0.lock().unwrap().push(of);
+            Ok(PermitDecision::Proceed)
+        }
+    }
+    let desk = Desk::with_cards(CardShape::MerchantName);
+    let permit = Arc::new(Shown::default());
+    let wallet = desk.ready(Host { permit: permit.clone(), ..desk.phone.host() });
+    assert!(matches!(desk.pay(&wallet, 100), Till::Online(_)));
+    let told = desk.completed();
+    let kept = wallet.transactions(None, 1).unwrap().transactions;
+    let asked = permit.0.lock().unwrap().clone();
+    assert_eq!(asked[0].merchant_name.as_deref(), Some("Sandbox Supermarket"));
+    assert_eq!((&asked[0], &kept[..]), (&told.transaction, &[told.clone()][..]));
 }

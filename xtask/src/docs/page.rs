@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::source::{AdviceOf, Source, Variant};
 
@@ -16,7 +16,7 @@ core/src/payment/transaction.rs. Change those, not this page. -->
 Every failure has a stable code. Codes from 10000 to 10011 are the field's; codes from 19000 to 19999
 are this library's. A failed call on the wallet returns a `WalletError`: its code, its text, and an
 advice that an app can act on without reading the text. A failed tap is told to the
-`TransactionListener` as a `TapFailure`.
+`TransactionListener` as a `TapFailure`, with an advice where a call helps.
 
 No text and no field holds a card number, token, key, user id or payload.
 ";
@@ -33,10 +33,16 @@ pub(crate) fn write(calls: &Source, taps: &Source) -> Result<String> {
         error.write(&mut page)?;
     }
     page.push_str(
-        "\n## Taps that failed\n\n| code | name | text | what happened, and what to do |\n|---|---|---|---|\n",
+        "\n## Taps that failed\n\n| code | name | text | what happened, and what to do | advice |\n|---|---|---|---|---|\n",
     );
+    let mut advice = taps.advice("TapFailure")?;
     for (code, failure, meaning) in tap_failures(taps)? {
-        writeln!(page, "| {code} | `{}` | {} | {} |", failure.name, cell(&failure.text), cell(&meaning))?;
+        let advice = match advice.remove(&failure.name) {
+            Some(AdviceOf::One(advice)) if advice == "None" => String::new(),
+            Some(AdviceOf::One(advice)) => format!("`{advice}`"),
+            _ => bail!("{} has no advice", failure.name),
+        };
+        writeln!(page, "| {code} | `{}` | {} | {} | {advice} |", failure.name, cell(&failure.text), cell(&meaning))?;
     }
     Ok(page)
 }
@@ -163,7 +169,10 @@ mod tests {
     fn taps(documented: u32) -> Source {
         Source::parse(&format!(
             "enum TapFailure {{ /// {documented}: prove it.\n #[error(\"proof\")] Proof }}
-            impl TapFailure {{ fn code(self) -> u32 {{ match self {{ Self::Proof => 10003 }} }} }}"
+            impl TapFailure {{
+                fn code(self) -> u32 {{ match self {{ Self::Proof => 10003 }} }}
+                fn advice(self) -> Option<Advice> {{ match self {{ Self::Proof => Some(Advice::Retry) }} }}
+            }}"
         ))
         .unwrap()
     }
@@ -175,7 +184,7 @@ mod tests {
             "| `Retry` | Again. |",
             "### 19001 `No`\n\nText: `no: {reason}`\n\nWhy not.\n\nAdvice: `Retry`\n",
             "| `Asleep` | asleep | Asleep. |",
-            "| 10003 | `Proof` | proof | Prove it. |",
+            "| 10003 | `Proof` | proof | Prove it. | `Retry` |",
         ] {
             assert!(page.contains(wanted), "{wanted} is not in {page}");
         }

@@ -108,6 +108,11 @@ impl Source {
                 [Stmt::Expr(inner, None)] => self.advice_of(inner, fields),
                 _ => bail!("the block is not one expression"),
             },
+            Expr::Call(some)
+                if some.args.len() == 1 && matches!(&*some.func, Expr::Path(path) if path.path.is_ident("Some")) =>
+            {
+                self.advice_of(&some.args[0], fields)
+            }
             Expr::Match(by_reason) => plain_advice(by_reason),
             Expr::MethodCall(call) if call.method == "advice" => {
                 let Expr::Path(field) = &*call.receiver else { bail!("advice() is not asked of a field") };

@@ -145,7 +145,7 @@ private final class Listeners<Event: Sendable>: @unchecked Sendable {
     private let lock = NSLock()
     private var continuations: [UUID: AsyncStream<Event>.Continuation] = [:]
 
-    deinit { continuations.values.forEach { $0.finish() } }
+    deinit { for continuation in continuations.values { continuation.finish() } }
 
     func stream() -> AsyncStream<Event> {
         let (stream, continuation) = AsyncStream.makeStream(of: Event.self, bufferingPolicy: .bufferingNewest(1_024))

@@ -13,7 +13,7 @@ mod terminal;
 
 use std::sync::{Arc, OnceLock};
 
-use super::hooks::{BurntCredential, CryptogramDecision, CryptogramRequest, TapHooks};
+use super::hooks::{BurningCredential, CryptogramDecision, CryptogramRequest, TapHooks};
 use super::profile::{Application, Profile, Record, RelayResistance};
 use super::test_card::{self, CardOptions, hex};
 use super::tlv::Tlv;
@@ -82,7 +82,7 @@ impl TapHooks for Recorder {
         self.requests.push(request.clone());
         match self.plan {
             Plan::Approve | Plan::ApproveInVain => CryptogramDecision::Approve {
-                credential: BurntCredential {
+                credential: BurningCredential {
                     atc: self.atc,
                     session_key: Secret::new(SESSION_KEY),
                     cvc3_key: self.cvc3_key.map(Secret::new),

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::*;
-use crate::card::hooks::BurntCredential;
+use crate::card::hooks::BurningCredential;
 use crate::error::KeyStoreProblem;
 use crate::host::KeyStoreError;
 use crate::storage::anchor::{AnchorValue, Arm};
 use crate::storage::{Health, Purpose};
 use crate::token_service::operations::UsageOutcome;
 
-fn burn_for_checksum(store: &Store, user: UserKey) -> Option<BurntCredential> {
+fn burn_for_checksum(store: &Store, user: UserKey) -> Option<BurningCredential> {
     let (credential, burn) =
         store.start_burn(user, at(NOW), store.start_arming(user), Purpose::Checksum, || true).unwrap()?;
     burn.wait().unwrap();

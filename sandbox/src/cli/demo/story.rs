@@ -391,7 +391,9 @@ impl<'a> Story<'a> {
 fn check_approved(amount: Amount, paid: &PhonePayment) -> Result<()> {
     let payment = &paid.payment;
     let what = format!("the tap of {amount}");
-    expect(&what, &PaymentOutcome::Approved.to_string(), &payment.outcome.to_string())?;
+    let why = paid.code.filter(|code| *code != 10_000).map(|code| format!(" ({code}: {})", tap_meaning(code)));
+    let seen = format!("{}{}", payment.outcome, why.unwrap_or_default());
+    expect(&what, &PaymentOutcome::Approved.to_string(), &seen)?;
     expect("the terminal's verdict on the signature", "Some(true)", &format!("{:?}", payment.cda_verified))?;
     expect("the issuer's verdict on the cryptogram", "Some(true)", &format!("{:?}", payment.cryptogram_verified))?;
     expect("the code that the app hears", &10_000, &paid.code.unwrap_or_default())
