@@ -8,9 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{
-    bindings, checks, deny, dependencies, docs, fuzz, pcsc, pyemv, python_phone, swift, torture, traces,
-};
+use crate::{bindings, checks, deny, dependencies, docs, fuzz, pcsc, pyemv, python_phone, swift, torture, traces};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,7 +1,6 @@
 //! The Swift package in `bindings/swift`: built, tested, and driven through the scenarios.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,11 +8,14 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::toolchain::{self, Lifetime, Toolchain};
 use crate::bindings;
-use crate::process::Cmd;
+use crate::process::{self, Cmd};
 use crate::report::{Outcome, Unavailable};
 use crate::test::TestCounts;
 
 const PACKAGE: &str = "bindings/swift";
+/// The page for people, and the test that runs its code.
+const PAGE: &str = "bindings/swift/README.md";
+const PAGE_TEST: &str = "bindings/swift/Tests/NFCWalletTests/QuickStartTests.swift";
 /// Everything that is built goes here.
 const FOLDER: &str = "target/swift";
 /// Files of `target/bindings/swift`, and the places in the package where they are compiled.
@@ -32,7 +34,9 @@ const SCENARIOS_AT_LEAST: u64 = 85;
 /// Library, generated code, package, its tests, all scenarios with its phone.
 pub(super) fn check(root: &Path) -> Result<Outcome> {
     if !cfg!(target_os = "linux") {
-        bail!(Unavailable("the step links the library of Linux; bindings/swift/README.md says what runs on a Mac".to_owned()));
+        bail!(Unavailable(
+            "the step links the library of Linux; bindings/swift/README.md says what runs on a Mac".to_owned()
+        ));
     }
     let mut times = Times::default();
     let toolchain = times.of("toolchain", || toolchain::ready(root))?;
@@ -44,6 +48,8 @@ pub(super) fn check(root: &Path) -> Result<Outcome> {
         ensure!(servers.run(root)?, "the sandbox did not build; repeat with: {servers}");
         Ok(())
     })?;
+    let page = strange_code(&read(root, PAGE)?, &read(root, PAGE_TEST)?);
+    ensure!(page.is_empty(), "{PAGE_TEST} does not run what {PAGE} shows: {}", page.join("; "));
     times.of("format", || package.run("swift format lint --strict --recursive", HAND_WRITTEN))?;
     times.of("build", || package.run("swift build --build-tests --scratch-path", &package.built()))?;
     let tests = times.of("tests", || package.tests())?;
@@ -73,7 +79,7 @@ impl Package<'_> {
     fn put_generated_code(&self) -> Result<()> {
         for (from, to) in GENERATED {
             let from = self.root.join("target/bindings/swift").join(from);
-            let to = self.root.join(PACKAGE).join("Sources").join(to);
+            let to = self.root.join(PACKAGE).join("build").join(to);
             let code = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
             if fs::read(&to).is_ok_and(|old| old == code) {
                 continue;
@@ -118,7 +124,7 @@ impl Package<'_> {
         let path = self.root.join(FOLDER).join("phone");
         let script = format!("#!/bin/sh\nexec {command} \"$@\"\n");
         fs::write(&path, script).with_context(|| format!("cannot write {}", path.display()))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).context("cannot make the launcher a program")?;
+        process::make_executable(&path)?;
         Ok(path)
     }
 
@@ -143,6 +149,21 @@ impl Package<'_> {
     fn built_folder(&self) -> String {
         format!("{FOLDER}/build")
     }
+}
+
+fn read(root: &Path, file: &str) -> Result<String> {
+    fs::read_to_string(root.join(file)).with_context(|| format!("cannot read {file}"))
+}
+
+/// The first lines of a page's Swift code that is not in `test`, line for line, however deep.
+fn strange_code(page: &str, test: &str) -> Vec<String> {
+    let lines = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
+    let test = lines(test);
+    let blocks = page.split("```swift\n").skip(1).filter_map(|rest| rest.split("```").next()).map(lines);
+    blocks
+        .filter(|block| !test.windows(block.len()).any(|window| window == block))
+        .map(|block| block.first().cloned().unwrap_or_default())
+        .collect()
 }
 
 /// By Swift Testing's last line: `Test run with 12 tests passed after 1.2 seconds.`
@@ -190,8 +211,15 @@ mod tests {
     }
 
     #[test]
+    fn code_of_the_page_that_no_test_runs_is_found() {
+        let page = "Text\n```swift\nlet a = 1\nuse(a)\n```\n```swift\nlet b = 2\n```\n```sh\nls\n```\n";
+        assert!(strange_code(page, "    let a = 1\n    use(a)\n    let b = 2\n").is_empty());
+        assert_eq!(strange_code(page, "    let a = 1\n    let b = 2\n"), ["let a = 1"]);
+    }
+
+    #[test]
     fn a_package_without_its_tests_fails() {
-        let stories = |passed| TestCounts { passed, ..TestCounts::default() };
+        let stories = |passed: u64| TestCounts::read(&format!("test result: ok. {passed} passed; 0 failed;"));
         let times = Times::default();
         assert!(matches!(judge(TESTS_AT_LEAST, &stories(SCENARIOS_AT_LEAST), &times), Outcome::Passed(_)));
         assert!(matches!(judge(0, &stories(SCENARIOS_AT_LEAST), &times), Outcome::Failed(_)));

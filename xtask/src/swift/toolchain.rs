@@ -17,14 +17,8 @@ const PACKAGES: &str = "ca-certificates,swiftlang,libc6-dev,libstdc++-14-dev,lib
 /// Says what the root was made from; written last, so that one that was left half made is made anew.
 const STAMP: &str = "made-from.txt";
 
-/// Enters the root: processes, repository, temporary files and devices where they are outside; the
-/// network is the machine's. Mounts end with the command. Arguments: root, repository, folder for
-/// temporary files, folder to work in, then the command.
-const ENTER: &str = "root=$1 repository=$2 temporary=$3 work=$4; shift 4; \
-    mount -t proc proc \"$root/proc\"; mount --rbind /dev \"$root/dev\"; \
-    for folder in \"$repository\" \"$temporary\"; do \
-    mkdir -p \"$root$folder\"; mount --bind \"$folder\" \"$root$folder\"; done; \
-    exec chroot \"$root\" sh -ec 'cd \"$1\"; shift; exec \"$@\"' sh \"$work\" \"$@\"";
+/// Enters the root; says what it takes.
+const ENTER: &str = "xtask/src/swift/enter.sh";
 
 /// A Swift that works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,13 +77,12 @@ impl Toolchain {
             }
             Self::InRoot(root) => {
                 let apart = match lifetime {
-                    Lifetime::OfAll => "--mount --pid --fork --kill-child sh -ec",
-                    Lifetime::OfItself => "--mount sh -ec",
+                    Lifetime::OfAll => "--mount --pid --fork --kill-child sh",
+                    Lifetime::OfItself => "--mount sh",
                 };
-                let [root, repository, work] = [root, repository, work].map(|path| path.display().to_string());
-                let temporary = std::env::temp_dir().display().to_string();
-                let enter = Cmd::new("unshare", apart).arg(ENTER).args("sh").arg(root).arg(repository);
-                enter.arg(temporary).arg(work)
+                let (script, temporary) = (repository.join(ENTER), std::env::temp_dir());
+                let places = [&script, root, repository, &temporary, work];
+                places.into_iter().fold(Cmd::new("unshare", apart), |cmd, place| cmd.arg(place.display().to_string()))
             }
         }
     }
