@@ -44,23 +44,20 @@ final class Desk: Sendable {
             activation: activation ?? activations, monitor: monitor ?? Silence())
     }
 
-    /// The limit of every interface where a test waits for it.
+    /// The limit of an interface where a test waits for it.
     static let limit = Duration.milliseconds(300)
 
-    /// A wallet on this desk's folder. Interfaces have `limit`, or time enough on a busy machine.
-    func open(_ host: WalletHost, limit: Duration = .seconds(20)) throws -> Wallet {
-        let millis = UInt64(limit / .milliseconds(1))
-        let deadlines = Deadlines(
-            proxyMs: millis, keyStoreMs: millis, fingerprintMs: millis, deviceStateMs: millis, permitMs: millis)
+    /// A wallet on this desk's folder.
+    func open(_ host: WalletHost, limits: Limits = Limits()) throws -> Wallet {
         let config = WalletConfig(
             dataDirectory: folder.appendingPathComponent("wallet").path, mppId: "sandbox-mpp",
-            serviceTrustKey: sandbox.trustKey, deadlines: deadlines)
+            serviceTrustKey: sandbox.trustKey, deadlines: limits.deadlines)
         return try Wallet.withTestClock(config: config, host: host, clock: clock)
     }
 
     /// Connected and activated, with 20 credentials.
-    func ready(_ host: WalletHost, limit: Duration = .seconds(20)) async throws -> Wallet {
-        let wallet = try open(host, limit: limit)
+    func ready(_ host: WalletHost) async throws -> Wallet {
+        let wallet = try open(host)
         _ = try await wallet.connect(user: user)
         try await wallet.activate(mode: .manual, progress: Silence())
         try #require(wallet.tokenStatus() == .ready)
@@ -68,9 +65,24 @@ final class Desk: Sendable {
     }
 
     /// Activates with good interfaces, ends that wallet, and opens another one with `host`.
-    func readyThenReopened(_ host: WalletHost, limit: Duration = .seconds(20)) async throws -> Wallet {
+    func readyThenReopened(_ host: WalletHost, limits: Limits = Limits()) async throws -> Wallet {
         try await ready(self.host()).shutdown()
-        return try await eventually { try self.open(host, limit: limit) }
+        return try await eventually { try self.open(host, limits: limits) }
+    }
+}
+
+/// How long each interface may take: long enough on a busy machine, where a test does not say otherwise.
+struct Limits: Sendable {
+    var proxy = Duration.seconds(20)
+    var keyStore = Duration.seconds(20)
+    var device = Duration.seconds(20)
+    var permit = Duration.seconds(20)
+
+    var deadlines: Deadlines {
+        let millis = { (limit: Duration) in UInt64(limit / .milliseconds(1)) }
+        return Deadlines(
+            proxyMs: millis(proxy), keyStoreMs: millis(keyStore), fingerprintMs: millis(device),
+            deviceStateMs: millis(device), permitMs: millis(permit))
     }
 }
 

@@ -60,12 +60,67 @@ struct HostileKeyStoreTests {
         #expect(try await wallet.syncToken() == .ready)
     }
 
+    @Test func aWrappedKeyThatDoesNotFitIsRefused() async throws {
+        let desk = try await Desk()
+        let keys = KeyStore(desk.keys)
+        keys.wrappedAnswer.withLock { $0 = Data(count: 5 * 1_024) }
+        let wallet = try? desk.open(try await desk.host(keyStore: keys))
+        if let wallet {
+            _ = try? await wallet.connect(user: desk.user)
+            await #expect(throws: WalletError.self) {
+                try await wallet.activate(mode: .manual, progress: Silence())
+            }
+        }
+        #expect(try await desk.sandbox.tokens(of: desk.user).allSatisfy { $0.issued == 0 })
+    }
+
+    @Test(arguments: [Data(), Data([1]), Data(count: 31), Data(count: 100_000)])
+    func anUnwrappedKeyThatIsAnotherNeverPays(key: Data) async throws {
+        let desk = try await Desk()
+        let keys = KeyStore(desk.keys)
+        keys.unwrappedAnswer.withLock { $0 = key }
+        let wallet = try await desk.readyThenReopened(try await desk.host(keyStore: keys))
+        #expect(wallet.tokenStatus() == .keyStoreUnusable)
+        if case .online = await blocking({ Reader(wallet: wallet).pay(100) }) { Issue.record("a tap was paid") }
+    }
+
+    @Test(arguments: [Data?.none, Data(), Data([1, 2, 3]), Data(count: 64), Data(count: 100_000)])
+    func anAnchorThatIsAnotherNeverPays(anchor: Data?) async throws {
+        let desk = try await Desk()
+        let keys = KeyStore(desk.keys)
+        keys.anchorAnswer.withLock { $0 = .some(anchor) }
+        let wallet = try await desk.readyThenReopened(try await desk.host(keyStore: keys))
+        #expect(wallet.tokenStatus() == .keyStoreUnusable)
+        if case .online = await blocking({ Reader(wallet: wallet).pay(100) }) { Issue.record("a tap was paid") }
+    }
+
+    @Test func aKeyStoreMayCallTheWallet() async throws {
+        let desk = try await Desk()
+        let keys = KeyStore(desk.keys)
+        let box = Locked(Weak())
+        let wallet = try await desk.readyThenReopened(try await desk.host(keyStore: keys))
+        box.withLock { $0.wallet = wallet }
+        let calls = Locked(0)
+        keys.before.withLock {
+            $0 = {
+                guard let wallet = box.withLock({ $0.wallet }) else { return }
+                _ = wallet.tokenStatus()
+                _ = try? wallet.credentials()
+                calls.withLock { $0 += 1 }
+            }
+        }
+        #expect(await blocking { Reader(wallet: wallet).pay(100) } == .online(atc: 1))
+        #expect(try await wallet.syncToken() == .ready)
+        #expect(calls.withLock { $0 } > 0)
+    }
+
     private func expectRefusedTap(
         limit: Duration = .seconds(20), _ fault: @escaping @Sendable () throws -> Void
     ) async throws {
         let desk = try await Desk()
         let keys = KeyStore(desk.keys)
-        let wallet = try await desk.readyThenReopened(try await desk.host(keyStore: keys), limit: limit)
+        let wallet = try await desk.readyThenReopened(
+            try await desk.host(keyStore: keys), limits: Limits(keyStore: limit))
         #expect(await blocking { Reader(wallet: wallet).pay(100) } == .online(atc: 1))
         keys.before.withLock { $0 = fault }
         let started = ContinuousClock.now
@@ -87,6 +142,10 @@ private final class KeyStore: DeviceKeyStore {
     let before = Locked<@Sendable () throws -> Void>({})
     let publicKeyAnswer = Locked<Data?>(nil)
     let signatureAnswer = Locked<Data?>(nil)
+    let wrappedAnswer = Locked<Data?>(nil)
+    let unwrappedAnswer = Locked<Data?>(nil)
+    /// The inner nil: no anchor was ever stored.
+    let anchorAnswer = Locked<Data??>(nil)
     private let keys: SoftwareKeyStore
 
     init(_ keys: SoftwareKeyStore) { self.keys = keys }
@@ -104,9 +163,18 @@ private final class KeyStore: DeviceKeyStore {
         try signatureAnswer.withLock { $0 }.map { Signature(bytes: $0) } ?? checked().sign(message: message)
     }
 
-    func wrap(key: Data) throws -> Wrapped { try checked().wrap(key: key) }
-    func unwrap(wrapped: Wrapped) throws -> Unwrapped { try checked().unwrap(wrapped: wrapped) }
+    func wrap(key: Data) throws -> Wrapped {
+        try wrappedAnswer.withLock { $0 }.map { Wrapped(bytes: $0) } ?? checked().wrap(key: key)
+    }
+
+    func unwrap(wrapped: Wrapped) throws -> Unwrapped {
+        try unwrappedAnswer.withLock { $0 }.map { Unwrapped(bytes: $0) } ?? checked().unwrap(wrapped: wrapped)
+    }
+
     func renew() throws -> Stored { try checked().renew() }
-    func anchor() throws -> RollbackAnchor { try checked().anchor() }
+    func anchor() throws -> RollbackAnchor {
+        try anchorAnswer.withLock { $0 }.map { RollbackAnchor(bytes: $0) } ?? checked().anchor()
+    }
+
     func setAnchor(bytes: Data) throws -> Stored { try checked().setAnchor(bytes: bytes) }
 }

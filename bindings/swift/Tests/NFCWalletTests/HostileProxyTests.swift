@@ -38,7 +38,7 @@ struct HostileProxyTests {
             try await Task.sleep(for: .seconds(3_600))
             return Data()
         }
-        let wallet = try desk.open(try await desk.host(proxy: proxy), limit: Desk.limit)
+        let wallet = try desk.open(try await desk.host(proxy: proxy), limits: Limits(proxy: Desk.limit))
         let started = ContinuousClock.now
         let connection = try await wallet.connect(user: desk.user)
         #expect(ContinuousClock.now - started < .seconds(10))

@@ -26,10 +26,10 @@ struct HostileTapTests {
     @Test func aPermitThatHangsDeclinesAfterItsDeadline() async throws {
         let hangs = Locked(true)
         let permit = Permit {
-            if hangs.withLock({ $0 }) { Thread.sleep(forTimeInterval: 5) }
+            if hangs.withLock({ $0 }) { Thread.sleep(forTimeInterval: 20) }
             return .proceed
         }
-        try await expectRefusal(code: 19_003, limit: Desk.limit) { try await $0.host(permit: permit) }
+        try await expectRefusal(code: 19_003, limits: Limits(permit: Desk.limit)) { try await $0.host(permit: permit) }
     }
 
     @Test func aPermitThatPlaysTheTerminalDeclines() async throws {
@@ -71,10 +71,35 @@ struct HostileTapTests {
 
     @Test func aDeviceThatHangsDoesNotPay() async throws {
         let device = Device {
-            Thread.sleep(forTimeInterval: 5)
+            Thread.sleep(forTimeInterval: 20)
             return GoodDevice().state()
         }
-        try await expectRefusal(code: 19_008, limit: Desk.limit) { try await $0.host(device: device) }
+        try await expectRefusal(code: 19_008, limits: Limits(device: Desk.limit)) { try await $0.host(device: device) }
+    }
+
+    @Test func aDeviceMayCallTheWallet() async throws {
+        let desk = try await Desk()
+        let box = Locked(Weak())
+        let device = Device {
+            _ = box.withLock { $0.wallet }?.tokenStatus()
+            _ = try box.withLock { $0.wallet }?.credentials()
+            return GoodDevice().state()
+        }
+        let wallet = try await desk.ready(try await desk.host(device: device))
+        box.withLock { $0.wallet = wallet }
+        #expect(try await pay(wallet) == .online(atc: 1))
+    }
+
+    @Test(arguments: [String(repeating: "é", count: 100_000)])
+    func aFingerprintThatIsTooLongStopsTheActivation(text: String) async throws {
+        let desk = try await Desk()
+        let device = Device(fingerprint: text) { GoodDevice().state() }
+        let wallet = try desk.open(try await desk.host(device: device))
+        _ = try await wallet.connect(user: desk.user)
+        await #expect(throws: WalletError.self) {
+            try await wallet.activate(mode: .manual, progress: Silence())
+        }
+        #expect(try await desk.sandbox.tokens(of: desk.user).isEmpty)
     }
 
     @Test func anUnsafeDeviceDoesNotPay() async throws {
@@ -89,8 +114,9 @@ struct HostileTapTests {
     @Test func listenersThatThrowOrHangCostNoTap() async throws {
         let desk = try await Desk()
         let bad = BadListener()
-        let wallet = try await desk.ready(
-            try await desk.host(transactions: bad, activation: bad, monitor: bad))
+        let wallet = try desk.open(try await desk.host(transactions: bad, activation: bad, monitor: bad))
+        _ = try await wallet.connect(user: desk.user)
+        try await wallet.activate(mode: .manual, progress: bad)
         for atc in UInt16(1)...3 {
             #expect(try await pay(wallet) == .online(atc: atc))
         }
@@ -110,14 +136,14 @@ struct HostileTapTests {
 
     /// A tap is refused with `code` and spends nothing.
     private func expectRefusal(
-        code: UInt32, limit: Duration = .seconds(20), _ host: (Desk) async throws -> WalletHost
+        code: UInt32, limits: Limits = Limits(), _ host: (Desk) async throws -> WalletHost
     ) async throws {
         let desk = try await Desk()
         let events = desk.transactions.stream()
-        let wallet = try await desk.readyThenReopened(try await host(desk), limit: limit)
+        let wallet = try await desk.readyThenReopened(try await host(desk), limits: limits)
         let started = ContinuousClock.now
         let result = try await pay(wallet)
-        #expect(ContinuousClock.now - started < limit + .seconds(5))
+        #expect(ContinuousClock.now - started < .seconds(15))
         if case .online = result { Issue.record("a tap was paid") }
         let failed = try await first(of: events) { if case .failed = $0 { true } else { false } }
         guard case .failed(_, let failure, _) = failed else { return }
@@ -132,11 +158,14 @@ struct HostileTapTests {
 
 /// Tells its state by a closure.
 private final class Device: DeviceInfo {
+    private let text: String
     private let tell: @Sendable () throws -> DeviceState
 
-    init(_ tell: @escaping @Sendable () throws -> DeviceState) { self.tell = tell }
+    init(fingerprint: String = "swift-tests", _ tell: @escaping @Sendable () throws -> DeviceState) {
+        (text, self.tell) = (fingerprint, tell)
+    }
 
-    func fingerprint() -> DeviceFingerprint { DeviceFingerprint(text: "swift-tests") }
+    func fingerprint() -> DeviceFingerprint { DeviceFingerprint(text: text) }
     func state() throws -> DeviceState { try tell() }
 }
 

@@ -121,6 +121,20 @@ struct SharingTests {
         #expect(try again.credentials().usable == 19)
     }
 
+    @Test func aWalletThatGoesWithItsThreadLetsItsDirectoryGo() async throws {
+        let desk = try await Desk()
+        let kept = Locked<Wallet?>(try await desk.ready(try await desk.host()))
+        let result = await blocking {
+            // What a thread keeps for itself goes when the library has forgotten the thread.
+            let wallet = kept.withLock { $0.take() }
+            Thread.current.threadDictionary["wallet"] = wallet
+            return wallet.map { Reader(wallet: $0).pay(100) }
+        }
+        #expect(result == .online(atc: 1))
+        let again = try await eventually { try desk.open(try await desk.host(permit: Permit { .decline })) }
+        #expect(try again.credentials().usable == 19)
+    }
+
     @Test func oneDirectoryIsOneWallet() async throws {
         let desk = try await Desk()
         let wallet = try await desk.ready(try await desk.host())
