@@ -121,17 +121,17 @@ struct SharingTests {
         #expect(try again.credentials().usable == 19)
     }
 
-    @Test func aWalletThatGoesWithItsThreadLetsItsDirectoryGo() async throws {
+    @Test func aThreadThatIsEndingMayUseAndReleaseTheWallet() async throws {
         let desk = try await Desk()
-        let kept = Locked<Wallet?>(try await desk.ready(try await desk.host()))
-        let result = await blocking {
-            // What a thread keeps for itself goes when the library has forgotten the thread.
-            let wallet = kept.withLock { $0.take() }
-            Thread.current.threadDictionary["wallet"] = wallet
-            return wallet.map { Reader(wallet: $0).pay(100) }
+        let late = Late(try await desk.ready(try await desk.host()))
+        let result = await blocking { () -> TapResult? in
+            late.isKeptByThisThread()
+            return late.wallet.withLock { $0 }.map { Reader(wallet: $0).pay(100) }
         }
         #expect(result == .online(atc: 1))
-        let again = try await eventually { try desk.open(try await desk.host(permit: Permit { .decline })) }
+        await blocking { late.isGone.wait() }
+        #expect(late.answer.withLock { $0 } == Data([0x6D, 0x00]))
+        let again = try await eventually { try desk.open(try await desk.host()) }
         #expect(try again.credentials().usable == 19)
     }
 
@@ -142,6 +142,32 @@ struct SharingTests {
         #expect(same.tokenStatus() == .ready)
         wallet.shutdown()
         #expect(same.tokenStatus() != .ready)
+    }
+}
+
+/// What a thread keeps: it goes when everything that the library kept of the thread is gone.
+private final class Late: Sendable {
+    let wallet: Locked<Wallet?>
+    let answer = Locked<Data?>(nil)
+    let isGone = DispatchSemaphore(value: 0)
+
+    init(_ wallet: Wallet) { self.wallet = Locked(wallet) }
+
+    func isKeptByThisThread() {
+        var key = pthread_key_t()
+        #if canImport(Darwin)
+            pthread_key_create(&key) { Unmanaged<Late>.fromOpaque($0).takeRetainedValue().end() }
+        #else
+            pthread_key_create(&key) { if let kept = $0 { Unmanaged<Late>.fromOpaque(kept).takeRetainedValue().end() } }
+        #endif
+        pthread_setspecific(key, Unmanaged.passRetained(self).toOpaque())
+    }
+
+    private func end() {
+        let unknown = Data([0x00, 0xFE, 0x00, 0x00])
+        answer.withLock { $0 = wallet.withLock { $0?.processApdu(apdu: unknown) } }
+        wallet.withLock { $0 = nil }
+        isGone.signal()
     }
 }
 
