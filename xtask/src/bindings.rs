@@ -21,6 +21,9 @@ const FFI_MODULE: &str = "NFCWalletFFI";
 /// the end of its name, and what the library calls it.
 const WRONG_SYMBOL: (&str, &str) = ("_n_f_c_requestproxy", "_nfcrequestproxy");
 
+/// The generator forgets of a renamed record that it holds objects, which cannot be compared.
+const WRONG_RECORD: (&str, &str) = ("public struct WalletHost: Equatable, Hashable {", "public struct WalletHost {");
+
 /// What the library exports, as it was last accepted.
 const ACCEPTED: &str = "bindings/api.txt";
 
@@ -105,7 +108,7 @@ const NAMES: [(&str, &str); 8] = [
     ("kotlin/org/nfcwallet/nfcwallet.kt", "val `dataDirectory`: kotlin.String"),
     ("swift/NFCWalletBindings.swift", "import NFCWalletFFI"),
     ("swift/NFCWalletBindings.swift", "public protocol NFCRequestProxy:"),
-    ("swift/NFCWalletBindings.swift", "public struct WalletHost:"),
+    ("swift/NFCWalletBindings.swift", "public struct WalletHost "),
     ("swift/NFCWalletFFI/module.modulemap", "module NFCWalletFFI {"),
     ("python/nfcwallet.py", "class NFCRequestProxy("),
 ];
@@ -176,8 +179,9 @@ fn generate(root: &Path, library: &Path) -> Result<()> {
     for file in
         ["kotlin/org/nfcwallet/nfcwallet.kt", "swift/NFCWalletBindings.swift", "swift/NFCWalletFFI/NFCWalletFFI.h"]
     {
-        mend_symbol(&root.join(FOLDER).join(file))?;
+        mend(&root.join(FOLDER).join(file), WRONG_SYMBOL)?;
     }
+    mend(&root.join(FOLDER).join("swift/NFCWalletBindings.swift"), WRONG_RECORD)?;
     // The Python side looks for the library beside itself.
     let name = format!("{DLL_PREFIX}nfcwallet{DLL_SUFFIX}");
     copy(Path::new(&library), &python.join(name))
@@ -188,9 +192,8 @@ fn read(generator: Cmd, root: &Path) -> Result<()> {
 }
 
 /// A new version of the generator that needs no mending fails here, and this can go.
-fn mend_symbol(file: &Path) -> Result<()> {
+fn mend(file: &Path, (wrong, right): (&str, &str)) -> Result<()> {
     let text = fs::read_to_string(file).with_context(|| format!("nothing was generated at {}", file.display()))?;
-    let (wrong, right) = WRONG_SYMBOL;
     ensure!(text.contains(wrong), "{} does not name {wrong}", file.display());
     fs::write(file, text.replace(wrong, right)).with_context(|| format!("cannot write {}", file.display()))
 }

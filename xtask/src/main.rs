@@ -19,6 +19,7 @@ mod pyemv;
 mod python;
 mod python_phone;
 mod report;
+mod swift;
 mod test;
 mod torture;
 mod traces;
@@ -72,6 +73,12 @@ enum Job {
         #[arg(long)]
         check: bool,
     },
+    /// Make Swift available: on Linux without it, in a Debian root of its own (2.6 GB) in the user's
+    /// cache folder.
+    ///
+    /// That takes root, and Debian or a system derived from it. Elsewhere one line says that Swift was
+    /// skipped and why; with CI=true that is a failure.
+    SwiftToolchain,
 }
 
 fn main() -> ExitCode {
@@ -82,6 +89,7 @@ fn main() -> ExitCode {
         Job::Bindings(options) => bindings::run(&root, &options).map(|()| ExitCode::SUCCESS),
         Job::Fuzz(options) => fuzz::run(&root, &options).map(|()| ExitCode::SUCCESS),
         Job::Docs { check } => docs::run(&root, check).map(|()| ExitCode::SUCCESS),
+        Job::SwiftToolchain => swift::install(&root).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

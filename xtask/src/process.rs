@@ -120,7 +120,25 @@ impl fmt::Display for Cmd {
 
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@,+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{word}'") }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Makes a file a program.
+#[cfg(unix)]
+pub(crate) fn make_executable(file: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot make {} executable", file.display()))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn make_executable(_: &Path) -> Result<()> {
+    anyhow::bail!(crate::report::Unavailable("phones in other languages are started by a shell".to_owned()))
 }
 
 /// Copies a stream to `sink` as it comes, and returns it as text.
@@ -146,8 +164,8 @@ mod tests {
 
     #[test]
     fn a_command_reads_as_a_line_for_a_shell() {
-        let command = Cmd::cargo("doc --no-deps").env("RUSTDOCFLAGS", "-D warnings").arg("a b");
-        assert_eq!(command.to_string(), "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps 'a b'");
+        let command = Cmd::cargo("doc --no-deps").env("RUSTDOCFLAGS", "-D warnings").arg("a b").arg("it's");
+        assert_eq!(command.to_string(), r"RUSTDOCFLAGS='-D warnings' cargo doc --no-deps 'a b' 'it'\''s'");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::process::Cmd;
+use crate::process::{self, Cmd};
 use crate::report::Outcome;
 use crate::{bindings, python, test};
 
@@ -36,18 +36,5 @@ fn make_program(root: &Path, python: &Path) -> Result<()> {
     );
     let program = root.join(PROGRAM);
     fs::write(&program, text).with_context(|| format!("cannot write {PROGRAM}"))?;
-    make_executable(&program)
-}
-
-#[cfg(unix)]
-fn make_executable(program: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-
-    fs::set_permissions(program, fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("cannot make {} executable", program.display()))
-}
-
-#[cfg(not(unix))]
-fn make_executable(_: &Path) -> Result<()> {
-    anyhow::bail!(crate::report::Unavailable("the phone in Python is started by a shell".to_owned()))
+    process::make_executable(&program)
 }

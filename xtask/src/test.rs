@@ -8,7 +8,9 @@ use clap::ValueEnum;
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
-use crate::{bindings, checks, deny, dependencies, docs, fuzz, kotlin, pcsc, pyemv, python_phone, torture, traces};
+use crate::{
+    bindings, checks, deny, dependencies, docs, fuzz, kotlin, pcsc, pyemv, python_phone, swift, torture, traces,
+};
 
 /// One step, in the order in which they run: quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,6 +47,8 @@ pub(crate) enum Step {
     Python,
     /// the Kotlin package's tests on the JVM, and every scenario with a phone in Kotlin
     Kotlin,
+    /// the Swift package: its tests, and every scenario with a phone in Swift
+    Swift,
     /// the API documentation, without a warning
     Rustdoc,
     /// the sandbox's demo, manual activation
@@ -99,6 +103,7 @@ impl Step {
             | Self::Bindings
             | Self::Python
             | Self::Kotlin
+            | Self::Swift
             | Self::Fuzz => return None,
         };
         Some(command)
@@ -119,6 +124,7 @@ impl Step {
             Self::Bindings => bindings::check(root),
             Self::Python => python_phone::check(root),
             Self::Kotlin => kotlin::check(root),
+            Self::Swift => swift::check(root),
             Self::Torture => torture::check(root),
             Self::Fmt
             | Self::Clippy

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use super::workers::{Job, Workers};
 
 thread_local! {
-    /// What this thread keeps for the end of its APDU; `None` outside of one.
+    /// What this thread keeps for the end of its APDU; `None` outside of one. Gone on a thread that is
+    /// ending, which may still release a wallet: asked for with `try_with`, never with `with`.
     static KEPT: RefCell<Option<Vec<Job>>> = const { RefCell::new(None) };
 }
 
@@ -26,11 +27,13 @@ pub(crate) struct Together {
 
 /// Keeps the hand-offs of this thread. Within another one, that one keeps them.
 pub(super) fn together(workers: &Arc<Workers>) -> Option<Together> {
-    KEPT.with_borrow_mut(|kept| {
+    let first = KEPT.try_with(|kept| {
+        let mut kept = kept.borrow_mut();
         let first = kept.is_none();
         kept.get_or_insert_default();
-        first.then(|| Together { workers: Arc::clone(workers), _here: PhantomData })
-    })
+        first
+    });
+    first.unwrap_or(false).then(|| Together { workers: Arc::clone(workers), _here: PhantomData })
 }
 
 impl Drop for Together {
@@ -49,21 +52,21 @@ impl Drop for Together {
 
 /// Does `job`, which wakes another thread, at the end of this thread's APDU; at once outside of one.
 pub(super) fn at_the_end(job: Job) {
-    let refused = KEPT.with_borrow_mut(|kept| match kept {
-        Some(kept) => {
-            kept.push(job);
-            None
+    let mut job = Some(job);
+    let _is_gone = KEPT.try_with(|kept| {
+        if let Some(kept) = kept.borrow_mut().as_mut() {
+            kept.extend(job.take());
         }
-        None => Some(job),
     });
-    if let Some(job) = refused {
+    if let Some(job) = job {
         job();
     }
 }
 
 /// This thread is about to wait: what it kept is begun first.
 pub(crate) fn begin_now() {
-    begin(KEPT.with_borrow_mut(|kept| kept.as_mut().map(std::mem::take)).unwrap_or_default());
+    let kept = KEPT.try_with(|kept| kept.borrow_mut().as_mut().map(std::mem::take));
+    begin(kept.ok().flatten().unwrap_or_default());
 }
 
 fn begin(jobs: Vec<Job>) {
@@ -82,6 +85,40 @@ mod tests {
 
     fn workers() -> Arc<Workers> {
         Arc::new(Workers::new(3))
+    }
+
+    /// Does something when its thread has ended so far that the wallet's own thread-locals are gone.
+    struct AtTheVeryEnd(Option<Job>);
+
+    impl Drop for AtTheVeryEnd {
+        fn drop(&mut self) {
+            self.0.take().into_iter().for_each(|job| job());
+        }
+    }
+
+    thread_local! {
+        static LAST: RefCell<AtTheVeryEnd> = const { RefCell::new(AtTheVeryEnd(None)) };
+    }
+
+    #[test]
+    fn a_thread_that_is_ending_hands_off_at_once() {
+        let (tell, told) = channel();
+        thread::spawn(move || {
+            let job: Job = Box::new(move || {
+                assert!(KEPT.try_with(|_| ()).is_err(), "too early");
+                assert!(together(&workers()).is_none());
+                at_the_end(Box::new(move || tell.send(()).unwrap()));
+                begin_now();
+                assert!(!crate::host::is_inside_host_call() && !crate::host::is_called_too_late());
+            });
+            // The last to be used is the first to go.
+            LAST.with_borrow_mut(|last| last.0 = Some(job));
+            begin_now();
+            assert!(!crate::host::is_inside_host_call());
+        })
+        .join()
+        .unwrap();
+        told.recv_timeout(LONG).unwrap();
     }
 
     #[test]

@@ -109,18 +109,22 @@ impl<T> Beside<T> {
 }
 
 thread_local! {
-    /// On a worker: whether the caller of the call that runs has given up.
+    /// On a worker: whether the caller of the call that runs has given up. Gone on a thread that is ending,
+    /// which may still release a wallet.
     static GIVEN_UP: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
 /// Is this thread inside a call of the host?
 pub(crate) fn is_inside_host_call() -> bool {
-    GIVEN_UP.with_borrow(Option::is_some)
+    GIVEN_UP.try_with(|flag| flag.borrow().is_some()).unwrap_or(false)
 }
 
 /// Is this thread inside a call of the host whose deadline has passed?
 pub(crate) fn is_called_too_late() -> bool {
-    GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|given_up| given_up.load(Ordering::Acquire)))
+    let is_late = |flag: &RefCell<Option<Arc<AtomicBool>>>| {
+        flag.borrow().as_ref().is_some_and(|given_up| given_up.load(Ordering::Acquire))
+    };
+    GIVEN_UP.try_with(is_late).unwrap_or(false)
 }
 
 pub(super) type Job = Box<dyn FnOnce() + Send + 'static>;

@@ -1,0 +1,35 @@
+//! Swift: a toolchain where there is none, and the Swift package over the bindings.
+
+mod package;
+mod toolchain;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::report::{Outcome, Unavailable};
+
+/// Makes Swift available and says where; where that may not be, says so in a line.
+pub(crate) fn install(root: &Path) -> Result<()> {
+    match toolchain::ready(root) {
+        Ok(toolchain) => println!("Swift is {toolchain}"),
+        Err(error) => println!("{}", skipped(error)?),
+    }
+    Ok(())
+}
+
+/// The step of `cargo xtask test`: toolchain, library, generated code, tests, scenarios.
+pub(crate) fn check(root: &Path) -> Result<Outcome> {
+    package::check(root).or_else(|error| skipped(error).map(Outcome::NotRun))
+}
+
+/// The words for a machine on which Swift may not run. In continuous integration that is a failure, and
+/// every other error is one everywhere.
+fn skipped(error: anyhow::Error) -> Result<String> {
+    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    match error.is::<Unavailable>() && !in_ci {
+        true => Ok(format!("Swift was skipped: {error:#}")),
+        false if in_ci => bail!("{error:#}; with CI=true Swift must run"),
+        false => Err(error),
+    }
+}
