@@ -12,7 +12,7 @@ use nfcwallet_core::host::{ActivationListener, Delivered, HostError};
 use nfcwallet_core::{Wallet, WalletConfig};
 use nfcwallet_sandbox::device::SimPhone;
 use nfcwallet_sandbox::explain::render::{self, Style};
-use nfcwallet_sandbox::explain::{self, Explanation, Options, Tone, input};
+use nfcwallet_sandbox::explain::{self, Explanation, FoundKeys, Options, Tone, input};
 use nfcwallet_sandbox::issuer::CaPublicKey;
 use nfcwallet_sandbox::pos::{Exchange, Purchase, pretty};
 use nfcwallet_sandbox::servers::{Sandbox, SandboxConfig};
@@ -250,6 +250,54 @@ fn hex_files_and_pipes_are_explained() {
     assert_eq!((&json["taps"][0]["cda_verified"], &json["taps"][0]["exchanges"]), (&true.into(), &7.into()));
 }
 
+/// As another sandbox has it: another key under the same RID and index.
+fn anothers(keys: &[CaPublicKey]) -> Vec<CaPublicKey> {
+    let another = |key: &CaPublicKey| {
+        let mut key = key.clone();
+        key.modulus[5] ^= 1;
+        key
+    };
+    keys.iter().map(another).collect()
+}
+
+#[test]
+fn a_key_that_was_found_is_named_and_its_failure_is_no_wrong_signature() {
+    let taps = taps();
+    let folder = folder();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let serves = |keys: &[CaPublicKey]| {
+        let served = serde_json::json!({ "ca_keys": keys, "pid": 1 });
+        std::fs::write(file("serve.json"), serde_json::to_vec(&served).unwrap()).unwrap();
+    };
+    let data = folder.path().to_str().unwrap();
+    serves(&taps.ca_keys);
+    let (told, _) = ended(&program(&["--file", &file("tap.txt"), "--data", data]), 0);
+    let origin = format!("A000000004 EE, found in {}", file("serve.json"));
+    assert!(told.contains("signature (CDA)  verified") && told.contains(&origin), "{told}");
+
+    let others = anothers(&taps.ca_keys);
+    serves(&others);
+    let (told, _) = ended(&program(&["--file", &file("tap.txt"), "--data", data]), 0);
+    let reason = format!(
+        "signature (CDA)  not checked: the key EE found in {} is another one; give the right one with --ca-key",
+        file("serve.json")
+    );
+    assert!(told.contains(&reason) && !told.contains("WRONG"), "{told}");
+    // A key that was given is meant.
+    std::fs::write(file("other.json"), serde_json::to_vec(&others).unwrap()).unwrap();
+    let (told, _) = ended(&program(&["--file", &file("tap.txt"), "--ca-key", &file("other.json")]), 0);
+    assert!(told.contains("signature (CDA)  WRONG: issuer certificate: does not open under the key"), "{told}");
+}
+
+#[test]
+fn a_key_that_was_given_goes_before_one_that_was_found() {
+    let taps = taps();
+    let found_keys = Some(FoundKeys { keys: anothers(&taps.ca_keys), place: "near by".to_owned() });
+    let options = Options { ca_keys: taps.ca_keys.clone(), found_keys, ..Options::default() };
+    let explanation = explain::explain(&input::trace(&taps.approved), &options);
+    assert_eq!(explanation.taps[0].cda_verified, Some(true));
+}
+
 #[test]
 fn the_exit_code_tells_malformed_from_wrong_usage() {
     let (told, _) = ended(&program(&["70055A085413339F36020001"]), 1);
@@ -257,13 +305,36 @@ fn the_exit_code_tells_malformed_from_wrong_usage() {
     let (told, _) = ended(&program(&["9F360200070"]), 1);
     assert!(told.contains("byte 5: half a byte at the end"), "{told}");
     ended(&program(&["12345678"]), 1);
+    // One rule for every form: what cannot be read as what it is said to be.
+    for (arguments, words) in [
+        (&["--as", "afl", "100103"][..], "cut short: 3 of 4 bytes"),
+        (&["--as", "tvr", "0102"], "(2 bytes, expected 5)"),
+        (&["--as", "aip", "1B8"], "half a byte at the end"),
+        (&["--as", "cvr", "A0"], "1 byte, expected 6"),
+        (&["9F02061234567890AB"], "not decimal digits"),
+        (&["9A03261340"], "no date"),
+    ] {
+        let (told, _) = ended(&program(arguments), 1);
+        assert!(told.contains(words), "{told}");
+    }
+    let (told, _) = ended(&with_stdin(&["-"], "hello\n9F360200070\n9F36020008\n"), 1);
+    for words in [
+        "byte 5: half a byte at the end of line 2",
+        "0008  8",
+        "1 line is not hex and passed over, the first is line 1",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
     for (arguments, words) in [
         (&["hello"][..], "`hello` is not hex"),
         (&["--file", "no-such-file"], "no-such-file cannot be read"),
-        (&[], "there is no hex to explain; give it as an argument, by --file, or on standard input"),
+        (&["--file", "Cargo.toml"], "Cargo.toml: there is no hex in it: "),
+        (&["--ca-key", "Cargo.toml", "6A82"], "Cargo.toml is no JSON"),
+        (&[], "standard input: there is nothing in it; give hex as an argument, by --file, or on standard input"),
         (&["--as", "nonsense", "00"], "no form and no tag"),
         (&["--tag", "DF7F"], "the dictionary has no tag DF7F"),
-        (&["--ca-key", "no-such-file", "6A82"], "holds no CA key"),
+        (&["--tag", "9FFF"], "`9FFF` is unfinished"),
+        (&["--ca-key", "no-such-file", "6A82"], "no-such-file cannot be read: No such file"),
     ] {
         let (told, says) = ended(&program(arguments), 2);
         assert!(says.contains(words) && told.is_empty(), "{says}");
@@ -277,6 +348,7 @@ fn the_dictionary_is_listed_and_looked_up() {
     let (told, _) = ended(&program(&["--tag", "9f1d"]), 0);
     assert!(told.contains("Terminal Risk Management Data") && told.contains("CVM limit exceeded"), "{told}");
     let (help, _) = ended(&program(&["--help"]), 0);
+    assert!(help.replace(['\n', ' '], "").contains(&explain::Form::words().replace(' ', "")), "{help}");
     assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by panicking")]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -83,10 +84,13 @@ impl Served {
     }
 
     fn start_with(arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), arguments)
+    }
+
+    fn start_in(folder: tempfile::TempDir, arguments: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
         command.args(["serve", "--data"]).arg(folder.path()).args(arguments);
-        let process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut served = Self { folder, process };
         // The object is printed once everything listens; the stream stays open.
         let output = served.process.stdout.as_mut().unwrap();
@@ -148,7 +152,8 @@ fn only_an_approved_tap_ends_well() {
     assert!(told.contains("see phone"), "{told}");
     ended(&served.tap(&["--amount", "80.00", "--authenticate"]), 0);
     let gate = ["--amount", "0", "--merchant-category", "4111"];
-    ended(&served.tap(&gate), 1);
+    let (told, _) = ended(&served.tap(&gate), 1);
+    assert!(told.contains("add --transit"), "{told}");
     ended(&served.tap(&[gate.as_slice(), &["--transit"]].concat()), 0);
 }
 
@@ -160,10 +165,13 @@ fn a_reader_speaks_the_mode_it_is_told() {
     assert!(told.contains("see phone"), "{told}");
     let (told, _) = ended(&served.tap(&[by_track.as_slice(), &["--authenticate"]].concat()), 0);
     assert!(told.contains("approved by the issuer") && told.contains("the checksum is right"), "{told}");
+    assert!(told.contains("code 10000 from the wallet (checksum handed out)"), "{told}");
     let (told, _) = ended(&served.tap(&["--amount", "12.50"]), 0);
     assert!(told.contains("the cryptogram is right") && told.contains("18 credentials left"), "{told}");
+    let (told, _) = ended(&served.tap(&["--amount", "12.50", "--relay-resistance"]), 0);
+    assert!(told.contains("no relay exchange took place: the card does not offer it"), "{told}");
 
-    let served = Served::start_with(&["--card", "relay_resistance"]);
+    let served = Served::start_with(&["--card", "relay-resistance"]);
     let by_track = served.tap(&["--amount", "1", "--mode", "mag-stripe", "--json"]);
     let refused: Value = serde_json::from_slice(&by_track.stdout).unwrap();
     assert_eq!((by_track.status.code(), &refused["outcome"]), (Some(1), &json!("not_accepted")));
@@ -171,7 +179,7 @@ fn a_reader_speaks_the_mode_it_is_told() {
     let paid: Value = serde_json::from_slice(&resisted.stdout).unwrap();
     assert_eq!((&paid["outcome"], &paid["relay_resisted"]), (&json!("approved"), &json!(true)));
     let (_, says) = ended(&run(&["serve", "--card", "wood"]), 2);
-    assert!(says.contains("wood") && says.contains("mag_stripe"), "{says}");
+    assert!(says.contains("wood") && says.contains("mag-stripe"), "{says}");
 }
 
 #[test]
@@ -203,9 +211,46 @@ fn a_wrong_amount_is_refused_by_name() {
         [("-1", "EUR", "amount: `-1` is negative"), ("1.5", "JPY", "limit 0 in JPY"), ("1", "ABC", "currency: `ABC`")]
     {
         let output = run(&["tap", "--amount", amount, "--currency", currency]);
-        let (_, says) = ended(&output, 1);
+        let (_, says) = ended(&output, 2);
         assert!(says.contains(words), "{says}");
     }
+}
+
+#[test]
+fn wrong_arguments_end_otherwise_than_a_tap_that_was_not_paid() {
+    for (arguments, words) in [
+        (&["--amount", "12,50"][..], "amount: `12,50` is no amount"),
+        (&["--amount", "1", "--currency", "XXY"], "currency: `XXY`"),
+        (&["--amount", "1", "--cash-back", "2"], "cash-back: 2.00 EUR is more"),
+        (&["--amount", "1", "--user", "../x"], "user: `../x` cannot be used"),
+        (&["--amount", "1", "--mode", "paper"], "mag-stripe"),
+    ] {
+        let output = run(&[&["tap"], arguments].concat());
+        let (_, says) = ended(&output, 2);
+        assert!(says.contains(words), "{says}");
+    }
+}
+
+#[test]
+fn serve_says_what_comes_next_and_what_becomes_of_cards_that_exist() {
+    let mut served = Served::start();
+    // On standard error, which is no terminal here; standard output is the object's.
+    let mut errors = BufReader::new(served.process.stderr.take().unwrap()).lines();
+    let data = served.folder.path().to_str().unwrap().to_owned();
+    let ready = format!("ready; Ctrl-C stops; now: nfcwallet-sandbox tap --amount 10 --data {data}");
+    assert_eq!(errors.next().unwrap().unwrap(), ready);
+    ended(&served.tap(&["--amount", "1"]), 0);
+
+    let folder = served.kill();
+    let mut again = Served::start_in(folder, &["--card", "mag-stripe"]);
+    let mut errors = BufReader::new(again.process.stderr.take().unwrap()).lines();
+    assert!(errors.next().unwrap().unwrap().starts_with("cards issued here before: 1; they keep their shape."));
+    let by_track = ["--amount", "1", "--mode", "mag-stripe", "--authenticate"];
+    let (told, _) = ended(&again.tap(&by_track), 1);
+    assert!(told.contains("the card has no mag-stripe mode") && told.contains("take another --user"), "{told}");
+    // It broke nothing off: the reader asked for nothing.
+    assert!(!told.contains("field lost"), "{told}");
+    ended(&again.tap(&[by_track.as_slice(), &["--user", "bob"]].concat()), 0);
 }
 
 /// A phone of a sandbox in this process.

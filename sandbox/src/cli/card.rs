@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 use super::handset::{self, Holder, tap_meaning};
 use super::screen::{self, Screen, Target};
 use super::serve::{Served, StopSignal};
-use super::{Pace, tap};
+use super::{Pace, advice, tap};
 
 /// Under `card --help`.
 pub(crate) const EXAMPLE: &str = "Example, in a network of its own, since vpcd listens on all interfaces \
@@ -75,7 +75,9 @@ pub(crate) struct CardOptions {
 }
 
 pub(crate) fn run(options: CardOptions) -> Result<ExitCode> {
-    tap::check_user(&options.user)?;
+    if let Err(error) = tap::check_user(&options.user) {
+        return Ok(screen::wrong_usage(&error));
+    }
     let runtime = Runtime::new().context("no threads")?;
     let stop = {
         let _context = runtime.enter();
@@ -278,7 +280,7 @@ impl Teller<'_> {
                 self.stock_in_words()
             ),
             Event::Failed { tap, code } => {
-                let advice = tap::next_step(*code).map(|advice| format!("; {advice}")).unwrap_or_default();
+                let advice = advice::next_step(*code).map(|advice| format!("; {advice}")).unwrap_or_default();
                 format!("tap {tap}: failed, code {code} ({}){advice}", tap_meaning(*code))
             }
             // The rest is for programs.

@@ -1,6 +1,7 @@
 //! The commands of the program. What they do is in the library; here is what people see of it.
 
 mod activation;
+mod advice;
 pub(crate) mod card;
 pub(crate) mod demo;
 pub(crate) mod explain;

@@ -1,6 +1,7 @@
 //! Where the words go: standard output, in colour only where a person watches.
 
 use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
 
 use nfcwallet_sandbox::pos::{Exchange, pretty};
 use owo_colors::{OwoColorize, Style};
@@ -136,12 +137,16 @@ pub(crate) fn complain(error: &anyhow::Error) {
     drop(writeln!(std::io::stderr(), "{label} {error:#}"));
 }
 
-/// A word to the person beside a report on standard output, if there is one.
+/// The arguments cannot be used: said as above, and the exit code with which clap ends too.
+pub(crate) fn wrong_usage(error: &anyhow::Error) -> ExitCode {
+    complain(error);
+    ExitCode::from(2)
+}
+
+/// A word to the person beside a report on standard output.
 pub(crate) fn hint(text: &str) {
-    if std::io::stderr().is_terminal() {
-        // As above.
-        drop(writeln!(std::io::stderr(), "{text}"));
-    }
+    // As above.
+    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 /// <https://no-color.org>: set and not empty means no colour; a dumb terminal has none.

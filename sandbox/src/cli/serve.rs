@@ -26,7 +26,7 @@ pub(crate) struct ServeOptions {
     /// How fast the token service answers
     #[arg(long, value_enum, default_value = "fast")]
     pace: Pace,
-    /// What cards the issuer makes
+    /// What cards the issuer makes from now on. Cards that exist keep the shape they were issued with
     #[arg(long, value_enum, value_name = "SHAPE", default_value = "phone")]
     card: CardShape,
 }
@@ -75,10 +75,14 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode> {
     std::fs::write(&file, serde_json::to_vec_pretty(&served)?)
         .with_context(|| format!("{} cannot be written", file.display()))?;
     screen::report(&served)?;
+    let cards = sandbox.service().state().map_or(0, |state| state.tokens.len());
+    if options.card != CardShape::default() && cards > 0 {
+        screen::hint(&format!(
+            "cards issued here before: {cards}; they keep their shape. For a new one take another --user with tap"
+        ));
+    }
     let data = data_option(&options.data);
-    screen::hint(&format!(
-        "Ctrl-C stops the servers. Pay in another terminal: nfcwallet-sandbox tap --amount 12.50{data}"
-    ));
+    screen::hint(&format!("ready; Ctrl-C stops; now: nfcwallet-sandbox tap --amount 10{data}"));
     runtime.block_on(stop.wait());
     drop(sandbox);
     std::fs::remove_file(&file).with_context(|| format!("{} cannot be removed", file.display()))?;
@@ -113,7 +117,7 @@ impl Served {
 
     /// The servers of the folder, which answer.
     pub(crate) fn running(data: &Path, runtime: &Runtime) -> Result<Self> {
-        let start = format!("nfcwallet-sandbox serve{}", data_option(data));
+        let start = start_command(data);
         match Self::find(data)? {
             None => bail!("no servers run on the folder {}; start them in another terminal: {start}", data.display()),
             Some(served) if !served.is_alive(runtime) => bail!(
@@ -131,6 +135,11 @@ impl Served {
         let acquirer = HttpAcquirer::new(self.control, runtime.handle().clone());
         acquirer.and_then(|acquirer| acquirer.ca_keys()).is_ok_and(|keys| keys == self.ca_keys)
     }
+}
+
+/// What starts the servers of the folder.
+pub(crate) fn start_command(data: &Path) -> String {
+    format!("nfcwallet-sandbox serve{}", data_option(data))
 }
 
 /// What to add to a command so that it finds the folder.

@@ -13,15 +13,19 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::activation;
-use super::handset::{self, Holder, Stock, tap_meaning};
+use super::advice::{self, Tapped};
+use super::handset::{self, Holder, Stock};
 use super::screen::{self, Screen, Target};
 use super::serve::{DEFAULT_DATA, Served};
 
 /// Tag 9C of a purchase with cash back.
 const PURCHASE_WITH_CASHBACK: u8 = 0x09;
 
+const EXIT_CODES: &str = "Exit codes: 0 approved, 1 not paid, 2 wrong arguments.";
+
 /// Options of `tap`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct TapOptions {
     /// What to pay, in the currency's own decimals: 12.50 EUR, 1250 JPY. The card has limits for EUR,
     /// GBP, USD, CHF and HKD and asks for the user in all other currencies. The reader asks for the user
@@ -50,11 +54,11 @@ pub(crate) struct TapOptions {
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     cash_back: Option<String>,
     /// What the reader speaks with the card. Mag-stripe mode wants a card that has it: `serve --card
-    /// mag_stripe`
+    /// mag-stripe`
     #[arg(long, value_enum, default_value_t = ReaderMode::Emv)]
     mode: ReaderMode,
     /// The reader asks for relay resistance data, where the card has them: `serve --card
-    /// relay_resistance`
+    /// relay-resistance`
     #[arg(long)]
     relay_resistance: bool,
     /// Print every command and answer
@@ -71,6 +75,7 @@ enum ReaderMode {
     /// Cryptogram and signature
     Emv,
     /// Checksums in tracks
+    #[value(alias = "mag_stripe")]
     MagStripe,
 }
 
@@ -84,9 +89,34 @@ impl From<ReaderMode> for Mode {
 }
 
 pub(crate) fn run(options: &TapOptions) -> Result<ExitCode> {
-    let amount = Amount::parse("amount", &options.amount, &options.currency)?;
-    let purchase = purchase(options, amount)?;
-    check_user(&options.user)?;
+    match Sum::checked(options) {
+        Ok(sum) => pay(options, sum).map_err(|error| advice::of_network(error, &options.data)),
+        Err(error) => Ok(screen::wrong_usage(&error)),
+    }
+}
+
+/// What is paid, by arguments that can be used.
+#[derive(Debug, Clone, Copy)]
+struct Sum {
+    amount: Amount,
+    cash_back: Option<Amount>,
+}
+
+impl Sum {
+    fn checked(options: &TapOptions) -> Result<Self> {
+        let amount = Amount::parse("amount", &options.amount, &options.currency)?;
+        let cash_back = options.cash_back.as_ref();
+        let cash_back = cash_back.map(|text| Amount::parse("cash-back", text, &options.currency)).transpose()?;
+        if let Some(cash) = cash_back {
+            ensure!(cash.minor() <= amount.minor(), "cash-back: {cash} is more than the amount, limit {amount}");
+        }
+        check_user(&options.user)?;
+        Ok(Self { amount, cash_back })
+    }
+}
+
+fn pay(options: &TapOptions, sum: Sum) -> Result<ExitCode> {
+    let purchase = purchase(options, sum)?;
     let screen = Screen::new(Target::beside_report(options.json, options.verbose), options.verbose);
     let runtime = Runtime::new().context("no threads")?;
     let served = Served::running(&options.data, &runtime)?;
@@ -104,19 +134,25 @@ pub(crate) fn run(options: &TapOptions) -> Result<ExitCode> {
         phone.call(Call::Authenticate)?;
         screen.fact("the user proved presence on the phone");
     }
+    let stock_before = handset::stock(&phone).ok();
     let paid = checkout.pay_with(&phone, &purchase)?;
     screen.trace(&paid.payment.trace);
     let stock = stock_afterwards(&phone, &screen);
     // The phone finishes what it has begun before its process ends.
     phone.call(Call::Shutdown)?;
-    tell(&screen, amount, &paid, stock);
+    tell(
+        &screen,
+        sum.amount,
+        &Tapped { purchase: &purchase, paid: &paid, transit: options.transit, stock_before, stock },
+    );
     if options.json {
-        screen::report(&as_json(amount, &paid, stock))?;
+        screen::report(&as_json(sum.amount, &paid, stock))?;
     }
     Ok(if paid.payment.outcome.is_approved() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn purchase(options: &TapOptions, amount: Amount) -> Result<Purchase> {
+fn purchase(options: &TapOptions, sum: Sum) -> Result<Purchase> {
+    let Sum { amount, cash_back } = sum;
     let mut unpredictable_number = [0; 4];
     getrandom::fill(&mut unpredictable_number).map_err(|_| anyhow::anyhow!("the machine has no randomness"))?;
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
@@ -125,9 +161,7 @@ fn purchase(options: &TapOptions, amount: Amount) -> Result<Purchase> {
     purchase.merchant_category = options.merchant_category;
     purchase.mode = options.mode.into();
     purchase.relay_resistance = options.relay_resistance;
-    if let Some(text) = &options.cash_back {
-        let cash = Amount::parse("cash-back", text, &options.currency)?;
-        ensure!(cash.minor() <= amount.minor(), "cash-back: {cash} is more than the amount, limit {amount}");
+    if let Some(cash) = cash_back {
         purchase.other_amount_minor = cash.minor();
         purchase.kind = PURCHASE_WITH_CASHBACK;
     }
@@ -198,14 +232,17 @@ fn stock_afterwards(phone: &Phone, screen: &Screen) -> Option<Stock> {
     }
 }
 
-fn tell(screen: &Screen, amount: Amount, paid: &PhonePayment, stock: Option<Stock>) {
-    let payment = &paid.payment;
+fn tell(screen: &Screen, amount: Amount, tapped: &Tapped<'_>) {
+    let payment = &tapped.paid.payment;
     screen.line(&format!("{amount}: {}", payment.outcome));
     if let Some(verified) = payment.cda_verified {
         screen.fact(&format!("the card's signature (CDA) is {}, says the terminal", right_or_wrong(verified)));
     }
     if let Some(resisted) = payment.relay_resisted {
         screen.fact(&format!("the relay resistance data are {}, says the terminal", right_or_wrong(resisted)));
+    }
+    if tapped.has_missed_relay_exchange() {
+        screen.fact("no relay exchange took place: the card does not offer it (`serve --card relay-resistance`)");
     }
     if let Some(verified) = payment.cryptogram_verified {
         let by_track = payment.trace.last().is_some_and(|exchange| exchange.name == "COMPUTE CRYPTOGRAPHIC CHECKSUM");
@@ -215,25 +252,14 @@ fn tell(screen: &Screen, amount: Amount, paid: &PhonePayment, stock: Option<Stoc
     if let Some(reference) = payment.reference {
         screen.fact(&format!("reference {}", handset::reference_in_words(reference)));
     }
-    if let Some(code) = paid.code {
-        screen.fact(&format!("code {code} from the wallet ({})", tap_meaning(code)));
+    if let Some(code) = tapped.code_in_words() {
+        screen.fact(&code);
     }
-    if let Some(stock) = stock {
+    if let Some(stock) = tapped.stock {
         screen.fact(&format!("{} credentials left", stock.usable));
     }
-    if let Some(advice) = paid.code.and_then(next_step).filter(|_| !payment.outcome.is_approved()) {
-        screen.fact(advice);
-    }
-}
-
-/// What helps after a refusal.
-pub(crate) fn next_step(code: u32) -> Option<&'static str> {
-    match code {
-        10_003 => Some("let the user prove presence and tap again: add --authenticate"),
-        10_008 => Some("the token is suspended: lift it through the control API (docs/sandbox.md, Act on tokens)"),
-        10_007 | 10_009 => Some("run this command again: the phone does first what its status asks for"),
-        19_006 => Some("transit is off by default: add --transit"),
-        _ => None,
+    if let Some(step) = tapped.next_step() {
+        screen.fact(&step);
     }
 }
 

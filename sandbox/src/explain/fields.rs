@@ -33,7 +33,7 @@ impl<'a> Fields<'a> {
             return;
         }
         let reading = match bytes.len() < length {
-            true => Reading::warns(format!("cut short: {} of {length} bytes", bytes.len())),
+            true => Reading::malformed(format!("cut short: {} of {length} bytes", bytes.len())),
             false => meaning(bytes),
         };
         let mut node = Node::new("", name).at(at).raw(bytes).means(reading.meaning).toned(reading.tone);
@@ -91,7 +91,7 @@ fn file_locator_entry(file: u8, first: u8, last: u8, signed: u8) -> Reading {
     let records = if first == last { format!("record {first}") } else { format!("records {first} to {last}") };
     let text = format!("SFI {}, {records}, {signed_text}", file >> 3);
     match fault {
-        Some(fault) => Reading::warns(format!("{text}: {fault}")),
+        Some(fault) => Reading::malformed(format!("{text}: {fault}")),
         None => Reading::says(text),
     }
 }
@@ -259,7 +259,7 @@ mod tests {
         );
         for broken in ["00010100", "09010100", "10000100", "10020100", "10010102", "F8010100", "1001"] {
             let reading = file_locator(&bytes(broken), 0);
-            assert_eq!(reading.children[0].tone, Tone::Warning, "{broken}");
+            assert_eq!(reading.children[0].tone, Tone::Malformed, "{broken}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use nfcwallet_core::card::apdu::Command;
-use nfcwallet_core::card::tlv::{Tag, Tlv};
+use nfcwallet_core::card::tlv::{Tag, Tlv, TlvError};
 
 use super::apdu::Kind;
 use super::dictionary;
@@ -55,9 +55,17 @@ const WORDS: [(&str, Form); 23] = [
 
 /// A word that is neither a form nor a tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{word}` is no form and no tag; take a tag such as 9F34, or one of {}", WORDS.map(|(word, _)| word).join(", "))]
+#[error("`{word}` is no form and no tag; take a tag such as 9F34, or one of {}", Form::words())]
 pub struct FormError {
     word: String,
+}
+
+impl Form {
+    /// The names of all forms that have one, with commas between them.
+    #[must_use]
+    pub fn words() -> String {
+        WORDS.map(|(word, _)| word).join(", ")
+    }
 }
 
 impl FromStr for Form {
@@ -66,17 +74,58 @@ impl FromStr for Form {
     fn from_str(word: &str) -> Result<Self, FormError> {
         let lower = word.to_ascii_lowercase();
         let named = WORDS.iter().find(|(known, _)| *known == lower).map(|(_, form)| *form);
-        named.or_else(|| tag(word).map(Self::Value)).ok_or_else(|| FormError { word: word.to_owned() })
+        named.or_else(|| tag(word).ok().map(Self::Value)).ok_or_else(|| FormError { word: word.to_owned() })
     }
 }
 
-/// A tag in hex, as a number; `None` if the digits are none.
-#[must_use]
-pub fn tag(text: &str) -> Option<u32> {
-    let text = text.strip_prefix("0x").unwrap_or(text);
-    match Tag::read(&hex::decode(text).ok()?) {
-        Ok((tag, [])) => Some(tag.number()),
-        _ => None,
+/// Why a word is no tag.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TagError {
+    /// Not whole bytes in hex.
+    #[error("`{word}` is no tag; write it in hex, for example 9F6E")]
+    NotHex {
+        /// The word.
+        word: String,
+    },
+    /// Its last byte says that another one follows.
+    #[error("`{word}` is unfinished: its last byte says that another one follows (EMV Book 3, annex B)")]
+    Unfinished {
+        /// The word.
+        word: String,
+    },
+    /// A tag, and more.
+    #[error("`{word}` goes on behind the tag {tag}")]
+    GoesOn {
+        /// The word.
+        word: String,
+        /// The tag at its beginning.
+        tag: Tag,
+    },
+    /// No tag begins so, or it is longer than three bytes.
+    #[error("`{word}` is no tag: {reason} (EMV Book 3, annex B)")]
+    Malformed {
+        /// The word.
+        word: String,
+        /// What the parser says.
+        reason: TlvError,
+    },
+}
+
+/// A tag in hex, as a number.
+///
+/// # Errors
+/// [`TagError`].
+pub fn tag(text: &str) -> Result<u32, TagError> {
+    let word = text.to_owned();
+    let bytes = hex::decode(text.strip_prefix("0x").unwrap_or(text)).unwrap_or_default();
+    if bytes.is_empty() {
+        return Err(TagError::NotHex { word });
+    }
+    match Tag::read(&bytes) {
+        Ok((tag, [])) => Ok(tag.number()),
+        Ok((tag, _)) => Err(TagError::GoesOn { word, tag }),
+        Err(TlvError::Truncated) => Err(TagError::Unfinished { word }),
+        Err(reason) => Err(TagError::Malformed { word, reason }),
     }
 }
 
@@ -185,6 +234,24 @@ mod tests {
         assert_eq!("cvr".parse(), Ok(Form::CardVerificationResults));
         for word in ["", "nonsense", "9F", "9F6E00", "00"] {
             assert!(word.parse::<Form>().is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_tag_is_told_for_what_it_is() {
+        assert_eq!((tag("9F6E"), tag("0x5A")), (Ok(0x9F6E), Ok(0x5A)));
+        for (word, reason) in [
+            ("", "in hex"),
+            ("9F6", "in hex"),
+            ("hello", "in hex"),
+            ("9F", "unfinished"),
+            ("9FFF", "unfinished"),
+            ("9F6E00", "goes on behind the tag 9F6E"),
+            ("9FFFFF", "a tag is malformed"),
+            ("00", "a tag is malformed"),
+        ] {
+            let says = tag(word).unwrap_err().to_string();
+            assert!(says.contains(reason), "{says}");
         }
     }
 }

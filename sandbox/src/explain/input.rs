@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::node::count;
 use crate::issuer::CaPublicKey;
 use crate::pos::Exchange;
 
@@ -65,6 +66,30 @@ pub enum InputError {
     /// Nothing to explain.
     #[error("there is no hex to explain; give it as an argument, by --file, or on standard input")]
     Empty,
+    /// A text of no more than white space.
+    #[error("there is nothing in it; give hex as an argument, by --file, or on standard input")]
+    Blank,
+    /// A text of which no line is hex.
+    #[error("there is no hex in it: {} passed over", count(*lines, "line"))]
+    NoHex {
+        /// Its lines that are neither hex, nor empty, nor comments.
+        lines: usize,
+    },
+    /// Bytes that are no text, and so no hex.
+    #[error("it is no text: byte {at} is not UTF-8; write its bytes as hex")]
+    NotText {
+        /// Where it ceases to be text.
+        at: usize,
+    },
+    /// It begins like JSON.
+    #[error("it is broken JSON: {reason}")]
+    BrokenJson {
+        /// What the parser says, with line and column.
+        reason: String,
+    },
+    /// JSON of another kind.
+    #[error("it is JSON without objects that have `command` and `response` in hex")]
+    NoExchanges,
 }
 
 /// Arguments of a command line: one piece each. All are the bytes of one piece if one of them is a single
@@ -102,11 +127,28 @@ pub fn text(bytes: &[u8]) -> Result<Input, InputError> {
         return Err(InputError::TooLong { bytes: bytes.len() });
     }
     let text = String::from_utf8_lossy(bytes);
-    let input = match serde_json::from_str::<Value>(&text) {
-        Ok(value @ (Value::Object(_) | Value::Array(_))) => json(&value),
+    let value = serde_json::from_str::<Value>(&text);
+    let input = match &value {
+        Ok(value @ (Value::Object(_) | Value::Array(_))) => json(value),
         _ => lines(&text),
     };
-    if input.items.is_empty() { Err(InputError::Empty) } else { Ok(input) }
+    if !input.items.is_empty() {
+        return Ok(input);
+    }
+    let begin = text.trim_start();
+    Err(match (str::from_utf8(bytes), value) {
+        _ if begin.is_empty() => InputError::Blank,
+        (Err(error), _) => InputError::NotText { at: error.valid_up_to() },
+        (_, Ok(Value::Object(_) | Value::Array(_))) => InputError::NoExchanges,
+        (_, Err(error)) if begins_as_json(begin) => InputError::BrokenJson { reason: error.to_string() },
+        _ => InputError::NoHex { lines: input.passed_over },
+    })
+}
+
+/// An object, or a list of objects. A bracket alone opens many a log's lines.
+fn begins_as_json(text: &str) -> bool {
+    let within = text.strip_prefix('[').unwrap_or(text);
+    within.trim_start().starts_with('{')
 }
 
 /// A trace that the terminal kept.
@@ -179,9 +221,14 @@ fn parse_line(number: usize, line: &str) -> Option<Item> {
             return marked(number, direction, rest.trim_start());
         }
     }
-    // Two bytes are the least that says something, and words such as "ad" are no hex.
-    let digits = digits(line).filter(|digits| digits.len() >= 4 && digits.len().is_multiple_of(2))?;
-    Some(item(number, Direction::Unknown, &digits))
+    // Two bytes are the least that says something, and words such as "ad" and "added" are no hex.
+    let has_number = || line.bytes().any(|letter| letter.is_ascii_digit());
+    let is_hex = |digits: &String| match digits.len() {
+        0..3 => false,
+        length if length.is_multiple_of(2) => true,
+        _ => has_number(),
+    };
+    digits(line).filter(is_hex).map(|digits| item(number, Direction::Unknown, &digits))
 }
 
 /// pcscd counts microseconds in front of each line.
@@ -374,9 +421,31 @@ mod tests {
     fn lines_that_are_not_hex_are_counted() {
         let input = text(b"status 2 (ready)\n\n# a comment\n6A82\nadded\nad\n").unwrap();
         assert_eq!((input.items.len(), input.passed_over, input.first_passed_over), (1, 3, Some(1)));
-        assert_eq!(text(b"nothing here"), Err(InputError::Empty));
-        assert_eq!(text(b""), Err(InputError::Empty));
         assert!(text(&[0xFF, 0xFE, b'\n', b'6', b'A', b'8', b'2']).is_ok());
+    }
+
+    #[test]
+    fn a_line_with_half_a_byte_is_not_passed_over() {
+        let input = text(b"9F36020001\n9F360200020\n9F3\nadded\n").unwrap();
+        let halves: Vec<_> = input.items.iter().map(|item| (item.line, item.half_byte)).collect();
+        assert_eq!(halves, [(1, false), (2, true), (3, true)]);
+        assert_eq!((input.passed_over, input.first_passed_over), (1, Some(4)));
+    }
+
+    #[test]
+    fn a_text_without_hex_is_told_for_what_it_is() {
+        for empty in ["", " \n\n"] {
+            assert_eq!(text(empty.as_bytes()), Err(InputError::Blank));
+        }
+        let says = |bytes: &[u8]| text(bytes).unwrap_err().to_string();
+        assert_eq!(says(b"nothing here\nnor here\n"), "there is no hex in it: 2 lines passed over");
+        assert_eq!(says(b"PNG\xFF\x00"), "it is no text: byte 3 is not UTF-8; write its bytes as hex");
+        assert_eq!(says(b"[12:00:00] started"), "there is no hex in it: 1 line passed over");
+        let broken = says(b"{\n  \"apdus\": [");
+        assert!(broken.starts_with("it is broken JSON: EOF") && broken.ends_with("line 2 column 12"), "{broken}");
+        for other in ["{}", "[1, 2]", r#"[{"command":"no","response":"hex"}]"#] {
+            assert_eq!(text(other.as_bytes()), Err(InputError::NoExchanges), "{other}");
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ use nfcwallet_core::card::tlv::Tag;
 use serde::Serialize;
 
 pub use apdu::name_of;
-pub use guess::{Form, FormError, tag};
+pub use guess::{Form, FormError, TagError, tag};
 pub use input::{Direction, Input, InputError, Item};
 pub use node::{Node, Tone};
 pub use summary::Summary;
@@ -59,8 +59,20 @@ pub struct Options {
     pub show_pan: bool,
     /// What hex without a direction is; `None` guesses.
     pub form: Option<Form>,
-    /// Authorities by whose keys certificates are opened.
+    /// Authorities by whose keys certificates are opened. They are the right ones: a certificate that
+    /// does not open under them is wrong.
     pub ca_keys: Vec<CaPublicKey>,
+    /// Keys that nobody gave for this input. They are taken where no other key fits.
+    pub found_keys: Option<FoundKeys>,
+}
+
+/// Keys that lie near by. They may be another sandbox's: each draws its own, under the same RID and index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundKeys {
+    /// The keys.
+    pub keys: Vec<CaPublicKey>,
+    /// Where they lie, as people are told.
+    pub place: String,
 }
 
 /// Everything that is said of an input.
@@ -75,7 +87,7 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Something broke the rules of its form.
+    /// Something cannot be read as what it is, or is said to be.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
         self.has(Tone::Malformed)
@@ -133,9 +145,11 @@ pub fn explain(input: &Input, options: &Options) -> Explanation {
     let mut explanation = explainer.out;
     if input.passed_over > 0 {
         let first = input.first_passed_over.map(|line| format!(", the first is line {line}")).unwrap_or_default();
-        let (lines, are) = if input.passed_over == 1 { ("line", "is") } else { ("lines", "are") };
-        let passed_over = input.passed_over;
-        explanation.notes.push(format!("{passed_over} {lines} {are} not hex and passed over{first}"));
+        // Only lines have numbers; the rest are values in JSON.
+        let what = if input.first_passed_over.is_some() { "line" } else { "value" };
+        let are = if input.passed_over == 1 { "is" } else { "are" };
+        let passed_over = node::count(input.passed_over, what);
+        explanation.notes.push(format!("{passed_over} {are} not hex and passed over{first}"));
     }
     explanation
 }
@@ -171,7 +185,8 @@ impl Explainer<'_> {
             None => (PartKind::Objects, vec![unknown(bytes)]),
         };
         if item.half_byte {
-            nodes.push(Node::malformed(bytes.len(), "half a byte at the end"));
+            let line = if item.line > 0 { format!(" of line {}", item.line) } else { String::new() };
+            nodes.push(Node::malformed(bytes.len(), format!("half a byte at the end{line}")));
         }
         self.push(kind, item, nodes);
     }
@@ -184,8 +199,8 @@ impl Explainer<'_> {
                 node.label = "CVR".to_owned();
                 node.name = "Card Verification Results".to_owned();
                 if bytes.len() != 6 {
-                    node.meaning = format!("{} bytes, expected 6", bytes.len());
-                    node.tone = Tone::Warning;
+                    node.meaning = format!("{}, expected 6", node::count(bytes.len(), "byte"));
+                    node.tone = Tone::Malformed;
                 }
                 vec![node]
             }

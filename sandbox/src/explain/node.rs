@@ -17,7 +17,8 @@ pub enum Tone {
     Bad,
     /// Nothing in the tables names it.
     Unknown,
-    /// The bytes break the rules of their form; decoding stopped here.
+    /// The bytes break the rules of their form: decoding stopped here, or the value cannot be read as
+    /// what it is said to be.
     Malformed,
 }
 
@@ -97,11 +98,4 @@ impl Node {
 /// `1 byte`, `2 bytes`.
 pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
-impl Tone {
-    /// The graver of the two.
-    pub(super) fn max_of(self, other: Self) -> Self {
-        if self == Self::Plain { other } else { self }
-    }
 }

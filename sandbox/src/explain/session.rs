@@ -53,7 +53,7 @@ impl<'a> Session<'a> {
         if tap.exchanges < 2 || tap.bytes_in == 0 {
             return None;
         }
-        let verdict = signature::check(&tap, &self.options.ca_keys, self.options.show_pan);
+        let verdict = signature::check(&tap, self.options);
         let summary = summary::of(&tap, &verdict.cda);
         Some(Finished { signatures: verdict.nodes, summary })
     }

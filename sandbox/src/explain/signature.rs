@@ -5,7 +5,7 @@ use super::fields::Fields;
 use super::node::{Node, Tone};
 use super::tap::Tap;
 use super::values::{Context, Reading};
-use super::{mask, values};
+use super::{Options, mask, values};
 use crate::issuer::CaPublicKey;
 use crate::issuer::authority::Certificate;
 use crate::issuer::verify::{
@@ -30,9 +30,9 @@ pub(super) struct Verdict {
 }
 
 /// Opens issuer certificate, ICC certificate and signature, as far as the keys lead.
-pub(super) fn check(tap: &Tap, ca_keys: &[CaPublicKey], show_pan: bool) -> Verdict {
-    let mut opening = Opening { tap, show_pan, nodes: Vec::new() };
-    let cda = opening.run(ca_keys).unwrap_or_else(|stop| stop);
+pub(super) fn check(tap: &Tap, options: &Options) -> Verdict {
+    let mut opening = Opening { tap, show_pan: options.show_pan, nodes: Vec::new() };
+    let cda = opening.run(options).unwrap_or_else(|stop| stop);
     Verdict { nodes: opening.nodes, cda }
 }
 
@@ -44,20 +44,27 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     /// The error is a verdict too: the one at which the chain ends.
-    fn run(&mut self, ca_keys: &[CaPublicKey]) -> Result<Cda, Cda> {
-        let issuer = self.issuer_key(ca_keys)?;
+    fn run(&mut self, options: &Options) -> Result<Cda, Cda> {
+        let issuer = self.issuer_key(options)?;
         let icc = self.icc_key(&issuer)?;
         self.answer(&icc)
     }
 
-    fn issuer_key(&mut self, ca_keys: &[CaPublicKey]) -> Result<RecoveredKey, Cda> {
+    fn issuer_key(&mut self, options: &Options) -> Result<RecoveredKey, Cda> {
         const WHAT: &str = "issuer certificate";
         let certificate = self.certificate(0x90, 0x92, 0x9F32).ok_or_else(|| self.no_certificate())?;
-        let ca = self.authority(ca_keys)?;
+        let (ca, place) = self.authority(options)?;
         let opened = recover_issuer_key(ca, &certificate);
+        if let (Some(place), Err(ChainError::Key { .. } | ChainError::Format { .. })) = (place, &opened) {
+            let reason =
+                format!("the key {:02X} found in {place} is another one; give the right one with --ca-key", ca.index);
+            return Err(self.closed(reason));
+        }
         let block = recover_block(WHAT, &ca.modulus, &ca.exponent, &certificate.certificate).ok();
         let mut fields = self.block("90", "Issuer Public Key Certificate", block.as_deref(), &ISSUER_FIELDS);
         fields.children.push(verdict(opened.as_ref().err()));
+        let key = format!("{} {:02X}, {}", hex::encode_upper(ca.rid), ca.index, origin(place));
+        fields.children.push(Node::new("", "CA key").means(key));
         self.nodes.push(fields);
         opened.map_err(|error| Cda::Wrong(error.to_string()))
     }
@@ -137,19 +144,29 @@ impl Opening<'_> {
         })
     }
 
-    fn authority<'k>(&mut self, ca_keys: &'k [CaPublicKey]) -> Result<&'k CaPublicKey, Cda> {
+    /// A key that was given, else one that was found, with its place.
+    fn authority<'k>(&mut self, options: &'k Options) -> Result<(&'k CaPublicKey, Option<&'k str>), Cda> {
         let Some(&[index]) = self.tap.object(0x8F) else {
             return Err(Cda::NotChecked("the card names no CA key (8F)".to_owned()));
         };
         let rid = self.tap.aid.as_deref().and_then(|aid| aid.get(..5));
         let fits = |key: &&CaPublicKey| key.index == index && rid.is_none_or(|rid| rid == key.rid);
-        ca_keys.iter().find(fits).ok_or_else(|| {
+        let given = options.ca_keys.iter().find(fits).map(|key| (key, None));
+        let found = || {
+            let found = options.found_keys.as_ref()?;
+            found.keys.iter().find(fits).map(|key| (key, Some(found.place.as_str())))
+        };
+        given.or_else(found).ok_or_else(|| {
             let rid = rid.map(hex::encode_upper).unwrap_or_default();
-            let reason = format!("CA key {rid} {index:02X} is not known; give it with --ca-key");
-            let node = Node::new("90", "Issuer Public Key Certificate");
-            self.nodes.push(node.means(format!("not opened: {reason}")).toned(Tone::Warning));
-            Cda::NotChecked(reason)
+            self.closed(format!("CA key {rid} {index:02X} is not known; give it with --ca-key"))
         })
+    }
+
+    /// The chain ends before its first link.
+    fn closed(&mut self, reason: String) -> Cda {
+        let node = Node::new("90", "Issuer Public Key Certificate");
+        self.nodes.push(node.means(format!("not opened: {reason}")).toned(Tone::Warning));
+        Cda::NotChecked(reason)
     }
 
     /// The certified number must be the card's (EMV Book 2, 6.4).
@@ -272,6 +289,10 @@ fn signed_fields(block: &[u8]) -> Vec<Node> {
     fields.field("hash (SHA-1)", 20, |_| Reading::default());
     fields.field("trailer", 1, expected(0xBC));
     fields.nodes
+}
+
+fn origin(place: Option<&str>) -> String {
+    place.map_or_else(|| "as given".to_owned(), |place| format!("found in {place}"))
 }
 
 fn verdict(error: Option<&ChainError>) -> Node {

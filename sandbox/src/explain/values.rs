@@ -34,6 +34,11 @@ impl Reading {
         Self { meaning: meaning.into(), tone: Tone::Warning, ..Self::default() }
     }
 
+    /// The bytes are none of this type.
+    pub(super) fn malformed(meaning: impl Into<String>) -> Self {
+        Self { meaning: meaning.into(), tone: Tone::Malformed, ..Self::default() }
+    }
+
     pub(super) fn parts(children: Vec<Node>) -> Self {
         Self { children, ..Self::default() }
     }
@@ -64,7 +69,7 @@ pub(super) fn object(tag: Tag, value: &[u8], at: usize, value_at: usize, context
             if entry.min == entry.max { format!("{}", entry.min) } else { format!("{} to {}", entry.min, entry.max) };
         let gap = if node.meaning.is_empty() { "" } else { " " };
         node.meaning = format!("{}{gap}({}, expected {expected})", node.meaning, count(value.len(), "byte"));
-        node.tone = node.tone.max_of(Tone::Warning);
+        node.tone = Tone::Malformed;
     }
     node
 }
@@ -92,8 +97,8 @@ fn read(format: Format, table: &str, value: &[u8], at: usize, context: Context) 
             decimal(value).map_or_else(not_decimal, |minor| Reading::says(codes::money(minor, context.currency)))
         }
         Format::BinaryAmount => Reading::code(binary(value).map(|minor| codes::money(minor, context.currency))),
-        Format::Date => Reading::code(date(value)),
-        Format::Time => Reading::code(time(value)),
+        Format::Date => date(value).map_or_else(|| Reading::malformed("no date"), Reading::says),
+        Format::Time => time(value).map_or_else(|| Reading::malformed("no time of day"), Reading::says),
         Format::Country => country(value),
         Format::Currency => currency(value),
         Format::Exponent => Reading::code(binary(value).filter(|digits| *digits < 10).map(digits_after_the_point)),
@@ -102,7 +107,7 @@ fn read(format: Format, table: &str, value: &[u8], at: usize, context: Context) 
         Format::Track2 => track2(value, context),
         Format::Track1 => track1(value, context),
         Format::ServiceCode => Reading::code(decimal(value).and_then(service_code)),
-        Format::Languages => Reading::code(languages(value)),
+        Format::Languages => languages(value).map_or_else(|| Reading::malformed("no pairs of letters"), Reading::says),
         Format::Aid => Reading::says(codes::application(value).unwrap_or_default()),
         Format::Dol => tlv::list(value, at),
         Format::Tags => tlv::tags(value, at),
@@ -131,7 +136,7 @@ fn one_byte(value: &[u8], meaning: impl Fn(u8) -> Option<&'static str>) -> Readi
 }
 
 fn not_decimal() -> Reading {
-    Reading::warns("not decimal digits")
+    Reading::malformed("not decimal digits")
 }
 
 /// Two decimal digits a byte, as a number; `None` for other nibbles and for more than 18 digits.
@@ -249,7 +254,7 @@ fn track2(value: &[u8], context: Context) -> Reading {
             let service = service.parse().ok().and_then(service_code).unwrap_or_else(|| "no service code".to_owned());
             Reading::says(format!("expires 20{year}-{month}; {service}"))
         }
-        _ => Reading::warns("no separator D with date and service code behind it"),
+        _ => Reading::malformed("no separator D with date and service code behind it"),
     };
     reading.shown_as(shown)
 }
@@ -323,7 +328,7 @@ fn response_code(value: &[u8]) -> Reading {
         (Some(text), Some(meaning)) => Reading::says(format!("{text}: {meaning}")),
         (Some(text), None) => Reading::says(text),
         _ if value == [0, 0] => Reading::says("not given"),
-        _ => Reading::warns("not letters"),
+        _ => Reading::malformed("not letters"),
     }
 }
 
@@ -362,9 +367,9 @@ mod tests {
     #[test]
     fn values_are_read_by_their_type() {
         assert_eq!(means("9F02", "000000001250"), "12.50 EUR");
-        assert_eq!(means("9F02", "00000000125A"), "Warning: not decimal digits");
+        assert_eq!(means("9F02", "00000000125A"), "Malformed: not decimal digits");
         assert_eq!(means("9A", "351231"), "2035-12-31");
-        assert_eq!(means("9A", "351331"), "Warning: not in the tables");
+        assert_eq!(means("9A", "351331"), "Malformed: no date");
         assert_eq!(means("9F21", "235959"), "23:59:59");
         assert_eq!(means("9F1A", "0276"), "DE Germany");
         assert_eq!(means("5F2A", "0392"), "JPY Japanese yen");
@@ -383,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_wrong_length_and_an_unknown_tag_are_pointed_out() {
-        assert_eq!(means("9F36", "01"), "Warning: 1 (1 byte, expected 2)");
+        assert_eq!(means("9F36", "01"), "Malformed: 1 (1 byte, expected 2)");
         assert_eq!(means("DF7F", "414243"), "Unknown: ABC");
     }
 

@@ -40,51 +40,69 @@ const DATA_OBJECTS: &[u8] = &[0x9F, 0x70, 4, b't', b'e', b's', b't', 0x9F, 0x75,
 const ONLINE_PIN: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 0x42, 0x03, 0x1F, 0x03];
 
 /// The shapes of card that this issuer makes. [`CardShape::Phone`] is what a wallet gets; the others
-/// show a wallet or a terminal what else is legal.
+/// show a wallet or a terminal what else is legal. On a command line their names are in kebab-case (the
+/// spelling of JSON is taken too).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
 pub enum CardShape {
     /// PDOL, on-device CVM, CDA, merchant category in CDOL1.
     #[default]
     Phone,
     /// The same without a PDOL: the terminal's CVM limit stays unknown to the card.
+    #[value(alias = "phone_without_pdol")]
     PhoneWithoutPdol,
     /// Maestro's AID instead of credit's.
     Maestro,
     /// Both AIDs, credit first.
+    #[value(alias = "two_applications")]
     TwoApplications,
     /// A CDOL1 without the merchant category.
+    #[value(alias = "legacy_cdol")]
     LegacyCdol,
     /// A CDOL1 of 68 bytes.
+    #[value(alias = "advance_cdol")]
     AdvanceCdol,
     /// A short ICC key (1024 bits) that fits its certificate whole: no remainder.
+    #[value(alias = "short_icc_key")]
     ShortIccKey,
     /// Short keys all along the chain: 1152, 1152 and 896 bits.
+    #[value(alias = "short_keys")]
     ShortKeys,
     /// The longest keys whose certificates fit records (1984 and 1976 bits), and a card's key of 1408.
+    #[value(alias = "long_keys")]
     LongKeys,
     /// Two files, each with a signed record.
+    #[value(alias = "two_files")]
     TwoFiles,
     /// Three AIDs, of which two extend the first, and the kernel to use in the directory.
+    #[value(alias = "three_applications")]
     ThreeApplications,
     /// Objects for GET DATA.
+    #[value(alias = "data_objects")]
     DataObjects,
     /// A name in Cyrillic letters beside the label.
+    #[value(alias = "preferred_name")]
     PreferredName,
     /// Only for use in the issuer's country.
+    #[value(alias = "domestic_only")]
     DomesticOnly,
     /// No on-device CVM in the AIP, online PIN in the CVM list.
+    #[value(alias = "plastic_card")]
     PlasticCard,
     /// No CDA: the cryptogram travels in the clear and the card has no certificates.
+    #[value(alias = "without_cda")]
     WithoutCda,
     /// The phone, and a record for readers in mag-stripe mode, with both tracks.
+    #[value(alias = "mag_stripe")]
     MagStripe,
     /// Mag-stripe mode alone, with track 2: no cryptogram, no signature.
+    #[value(alias = "mag_stripe_only")]
     MagStripeOnly,
     /// The phone, with relay resistance.
+    #[value(alias = "relay_resistance")]
     RelayResistance,
     /// The phone, and a CDOL1 that asks for the merchant's name.
+    #[value(alias = "merchant_name")]
     MerchantName,
 }
 

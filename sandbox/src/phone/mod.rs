@@ -14,4 +14,4 @@ mod protocol;
 pub use clock::TestClock;
 pub use driver::{CallError, PendingCall, Phone, PhoneError, PhoneProgram};
 pub use process::{PhoneOptions, run};
-pub use protocol::{Call, ClockChange, Event, Fault, HoldAt, HoldWhen, HostChange, Line, Request};
+pub use protocol::{Call, ClockChange, ErrorLine, Event, Fault, HoldAt, HoldWhen, HostChange, Line, Request};
