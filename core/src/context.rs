@@ -51,8 +51,9 @@ impl Context {
     /// One operation for `user`, under a request id of the caller's.
     pub(crate) async fn ask(&self, user: &User, operation: &Operation, request_id: RequestId) -> Result<Answer> {
         let answer = self.service.call(&user.id, operation, request_id).await;
-        // A refusal is an authenticated answer too.
-        if matches!(answer, Ok(_) | Err(WalletError::Service { .. })) {
+        // A refusal is an authenticated answer too. What a report is answered with says nothing of the token.
+        let is_report = matches!(operation, Operation::ReportUsage { .. });
+        if !is_report && matches!(answer, Ok(_) | Err(WalletError::Service { .. })) {
             self.note_contact(user.key);
         }
         answer

@@ -39,17 +39,22 @@ impl Inner {
 
     /// Catches up in the background, once at a time; asked for meanwhile, once more.
     pub(super) fn catch_up_in_background(inner: &Arc<Self>) {
-        inner.catch_up_again.store(true, Ordering::Release);
-        if inner.catching_up.swap(true, Ordering::AcqRel) {
+        inner.catch_up_again.store(true, Ordering::SeqCst);
+        if inner.catching_up.swap(true, Ordering::SeqCst) {
             return;
         }
         let running = CatchingUp(Arc::clone(inner));
         inner.context.calls.spawn(Box::pin(async move {
-            let inner = &running.0;
-            while inner.catch_up_again.swap(false, Ordering::AcqRel) {
-                if let Err(error) = Self::catch_up(inner).await {
+            let inner = Arc::clone(&running.0);
+            while inner.catch_up_again.swap(false, Ordering::SeqCst) {
+                if let Err(error) = Self::catch_up(&inner).await {
                     tracing::info!(code = error.code(), "not caught up");
                 }
+            }
+            drop(running);
+            // One that asked just now found this task still running.
+            if inner.catch_up_again.load(Ordering::SeqCst) {
+                Self::catch_up_in_background(&inner);
             }
         }));
     }
@@ -216,7 +221,7 @@ struct CatchingUp(Arc<Inner>);
 
 impl Drop for CatchingUp {
     fn drop(&mut self) {
-        self.0.catching_up.store(false, Ordering::Release);
+        self.0.catching_up.store(false, Ordering::SeqCst);
     }
 }
 
