@@ -6,7 +6,7 @@ use nfcwallet_core::host as core;
 
 use super::HostError;
 
-/// The device's identity for the service's risk checks; opaque, at most 256 characters.
+/// The device's identity for the service's risk checks; opaque, 1 to 256 characters.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 pub struct DeviceFingerprint {
     /// The text.

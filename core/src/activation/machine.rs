@@ -120,8 +120,9 @@ impl<'a> Run<'a> {
 
     async fn apply(&mut self) -> Result<bool> {
         let fingerprint = self.context.calls.fingerprint()?.text;
-        if fingerprint.chars().count() > 256 {
-            let reason = format!("is {} characters, limit 256", fingerprint.chars().count());
+        let length = fingerprint.chars().count();
+        if !(1..=256).contains(&length) {
+            let reason = format!("is {length} characters, wanted are 1 to 256");
             return Err(WalletError::InvalidInput { field: "fingerprint", reason });
         }
         self.fingerprint = Some(fingerprint.clone());

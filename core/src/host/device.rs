@@ -2,7 +2,7 @@
 
 use super::HostError;
 
-/// The device's identity for the service's risk checks; opaque, at most 256 characters.
+/// The device's identity for the service's risk checks; opaque, 1 to 256 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceFingerprint {
     /// The text.

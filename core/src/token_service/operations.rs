@@ -20,7 +20,7 @@ use crate::wallet::RemoteConfig;
 pub enum Operation {
     /// Apply for a token.
     Apply {
-        /// From the host; at most 256 characters.
+        /// From the host; 1 to 256 characters.
         fingerprint: String,
         /// The host's integrity verdict.
         device_safe: bool,
