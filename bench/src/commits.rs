@@ -20,7 +20,7 @@ use crate::Samples;
 use crate::phone::{Phone, USER};
 
 /// Longer than arming takes: in a tap, the radio hides it.
-const ARMING: Duration = Duration::from_millis(20);
+pub const ARMING: Duration = Duration::from_millis(20);
 
 /// Longer than a wallet takes to find its stock empty.
 const PATIENCE: Duration = Duration::from_secs(10);

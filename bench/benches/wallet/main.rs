@@ -50,6 +50,7 @@ fn measure(options: &Options) -> Result<()> {
 
 fn store_rows(options: &Options) -> Result<Vec<Row>> {
     let append = reference::durable_append(&options.data_directory, 500)?;
+    let append_apart = reference::durable_append_apart(&options.data_directory, commits::ARMING, 200)?;
     let overwrite = reference::durable_overwrite(&options.data_directory, 500)?;
     let empty = reference::empty_process(200)?;
     let folder = &options.data_directory;
@@ -62,6 +63,7 @@ fn store_rows(options: &Options) -> Result<Vec<Row>> {
     let took = format!("{:.1} ms, operations {:?}", replenished.took.as_secs_f64() * 1e3, replenished.operations);
     let mut rows = vec![
         Row::of("reference: 64 bytes appended, fdatasync", &append),
+        Row::of("the append again, 20 ms after other work, as a burn is", &append_apart),
         Row::of("reference: 64 bytes overwritten, fdatasync", &overwrite),
         Row::of("reference: an empty process", &empty),
         Row::of("cold: process start to first answer, 1,000 credentials", &cold).at_most_above(
@@ -75,6 +77,7 @@ fn store_rows(options: &Options) -> Result<Vec<Row>> {
             Duration::from_millis(10),
         ),
         Row::of("burn: choice and commit, nothing else of a tap", &burn).at_most_times(burn.p50(), append.p50(), 2.0),
+        Row::of("the same, over the reference in its rhythm", &burn).at_most_times(burn.p50(), append_apart.p50(), 2.0),
         Row::exactly(&format!("{name}: round trips besides the session"), requests, 1),
         Row::noted(&name, took),
     ];
