@@ -9,16 +9,13 @@ use std::hint::black_box;
 use anyhow::{Context, Result, ensure};
 use gungraun::prelude::*;
 use nfcwallet_bench::bare_card::{BareCard, Ready, WholeTap};
-use nfcwallet_bench::conversation::{CHECKSUM, Cryptogram, EXCHANGE, Step, conversation};
+use nfcwallet_bench::conversation::{CHECKSUM, Cryptogram, EXCHANGE, NOW_MS, Step, conversation};
 use nfcwallet_bench::counted::{SUBJECTS_FILE, identifier, subjects};
 use nfcwallet_bench::phone::Handset;
 use nfcwallet_bench::rsa::{PrivateOperation, ours};
 use nfcwallet_core::Wallet;
 use nfcwallet_core::card::Card;
 use nfcwallet_core::card::profile::Profile;
-
-/// 2026-01-31, when the sandbox's cards are valid.
-const NOW_MS: i64 = 1_769_817_600_000;
 
 /// A setup that fails ends the benchmark, which then has no number.
 fn must<T>(result: Result<T>) -> T {

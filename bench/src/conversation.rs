@@ -9,6 +9,9 @@ pub const SELECT_PPSE: &[u8] = b"\x00\xA4\x04\x00\x0E2PAY.SYS.DDF01\x00";
 /// GET DATA of the counter, which readers ask for after the records.
 pub const GET_DATA: &[u8] = &[0x80, 0xCA, 0x9F, 0x36, 0x00];
 
+/// 2026-01-31, when the sandbox's cards are valid; milliseconds since 1970.
+pub const NOW_MS: i64 = 1_769_817_600_000;
+
 /// COMPUTE CRYPTOGRAPHIC CHECKSUM of 1.00 EUR in Germany: 9F6A, 9F7E, 9F02, 5F2A, 9F1A, 9A, 9C, 9F15.
 pub const CHECKSUM: &[u8] = &[
     0x80, 0x2A, 0x8E, 0x80, 21, 0x00, 0x12, 0x34, 0x56, 0x00, 0, 0, 0, 0, 0x01, 0x00, 0x09, 0x78, 0x02, 0x76, 0x26,

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail, ensure};
 
 use crate::process::Cmd;
-use crate::report::{Outcome, Unavailable};
+use crate::report::{Outcome, Unavailable, is_ci};
 use crate::{bindings, debian, test};
 
 const PACKAGES: [&str; 2] = ["openjdk-17-jdk-headless", "maven"];
@@ -24,9 +24,8 @@ const UNREACHABLE: [&str; 3] = ["Could not transfer artifact", "Could not find a
 /// to be had, the step has not run; in continuous integration it has failed then.
 pub(crate) fn check(root: &Path) -> Result<Outcome> {
     let outcome = run(root);
-    let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
     match outcome {
-        Err(error) if is_ci && error.is::<Unavailable>() => Ok(Outcome::Failed(format!("{error:#}"))),
+        Err(error) if is_ci() && error.is::<Unavailable>() => Ok(Outcome::Failed(format!("{error:#}"))),
         outcome => outcome,
     }
 }

@@ -52,6 +52,11 @@ impl std::fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
+/// Is this continuous integration? There, steps that prove another language must run.
+pub(crate) fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|ci| ci == "true")
+}
+
 /// What became of each step.
 #[derive(Debug, Default)]
 pub(crate) struct Report {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use criterion::Criterion;
 use nfcwallet_bench::bare_card::BareCard;
 use nfcwallet_bench::card::{Taps, taps};
-use nfcwallet_bench::conversation::{CHECKSUM, Cryptogram, EXCHANGE};
+use nfcwallet_bench::conversation::{CHECKSUM, Cryptogram, EXCHANGE, NOW_MS};
 use nfcwallet_bench::counted::Counts;
 use nfcwallet_bench::rsa::PrivateOperation;
 use nfcwallet_bench::timed::{criterion, timed};
@@ -21,9 +21,6 @@ use crate::command_line::Options;
 const RHYTHM: Duration = Duration::from_millis(15);
 
 const TAPS: usize = 200;
-
-/// 2026-01-31, when the sandbox's cards are valid.
-const NOW_MS: i64 = 1_769_817_600_000;
 
 pub(crate) fn rows(options: &Options, counts: Counts) -> Result<Vec<Row>> {
     let mut measured = Measured { criterion: criterion(), counts, rows: Vec::new() };

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::report::{Outcome, Unavailable};
+use crate::report::{Outcome, Unavailable, is_ci};
 
 /// Makes Swift available and says where; where that may not be, says so in a line.
 pub(crate) fn install(root: &Path) -> Result<()> {
@@ -26,10 +26,9 @@ pub(crate) fn check(root: &Path) -> Result<Outcome> {
 /// The words for a machine on which Swift may not run. In continuous integration that is a failure, and
 /// every other error is one everywhere.
 fn skipped(error: anyhow::Error) -> Result<String> {
-    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    match error.is::<Unavailable>() && !in_ci {
+    match error.is::<Unavailable>() && !is_ci() {
         true => Ok(format!("Swift was skipped: {error:#}")),
-        false if in_ci => bail!("{error:#}; with CI=true Swift must run"),
+        false if is_ci() => bail!("{error:#}; with CI=true Swift must run"),
         false => Err(error),
     }
 }
