@@ -13,6 +13,7 @@ mod dependencies;
 mod docs;
 mod fuzz;
 mod kotlin;
+mod library_size;
 mod pcsc;
 mod process;
 mod pyemv;
