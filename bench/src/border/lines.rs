@@ -53,16 +53,17 @@ pub struct Timed {
 }
 
 impl Timed {
-    /// One time a round of `length` calls; rounds whose end is not `wanted` are left out.
+    /// The times of each round of `length` calls; rounds whose end is not `wanted` are left out.
     ///
     /// # Errors
     /// If calls or ends are missing.
-    pub fn rounds(&self, length: usize, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<Duration>> {
-        ensure!(length > 0 && self.nanos.len() == length * self.ends.len(), "times and ends do not fit: {self:?}");
+    pub fn rounds(&self, length: usize, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<Vec<Duration>>> {
+        let times = self.times();
+        ensure!(length > 0 && times.len() == length * self.ends.len(), "times and ends do not fit: {self:?}");
         let mut all = Vec::new();
-        for (times, end) in self.nanos.chunks(length).zip(&self.ends) {
+        for (round, end) in times.chunks(length).zip(&self.ends) {
             if wanted(&hex::decode(end)?) {
-                all.push(Duration::from_nanos(times.iter().sum()));
+                all.push(round.to_vec());
             }
         }
         Ok(all)
@@ -136,11 +137,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_is_the_sum_of_its_calls_and_a_declined_one_is_left_out() {
+    fn a_declined_round_is_left_out() {
         let line = r#"{"nanos":[1,2,10,20],"ends":["9000","6985"],"requests":0}"#;
         let timed: Timed = serde_json::from_str(line).unwrap();
         let paid = timed.rounds(2, |end| end == [0x90, 0x00]).unwrap();
-        assert_eq!(paid, [Duration::from_nanos(3)]);
+        assert_eq!(paid, [[1, 2].map(Duration::from_nanos)]);
         assert_eq!(timed.times().len(), 4);
         assert!(timed.rounds(3, |_| true).is_err());
         assert!(timed.rounds(0, |_| true).is_err());

@@ -75,6 +75,8 @@ type Figures = BTreeMap<What, Vec<Duration>>;
 enum What {
     Plain,
     Tap,
+    FirstSelect,
+    GenerateAc,
     Sync,
     Start,
     Load,
@@ -84,13 +86,25 @@ enum What {
 }
 
 impl What {
-    const ALL: [Self; 8] =
-        [Self::Plain, Self::Tap, Self::Sync, Self::Start, Self::Load, Self::Open, Self::Prewarm, Self::FirstTap];
+    const ALL: [Self; 10] = [
+        Self::Plain,
+        Self::Tap,
+        Self::FirstSelect,
+        Self::GenerateAc,
+        Self::Sync,
+        Self::Start,
+        Self::Load,
+        Self::Open,
+        Self::Prewarm,
+        Self::FirstTap,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Plain => "one APDU without crypto, bytes in and out",
             Self::Tap => "whole tap, CDA, durable burn",
+            Self::FirstSelect => "first SELECT of a tap",
+            Self::GenerateAc => "GENERATE AC of a tap",
             Self::Sync => "async call with two async host callbacks",
             Self::Start => "process start to open wallet",
             Self::Load => "library load and first call",
@@ -172,14 +186,14 @@ impl<'a> Stage<'a> {
             let (mut phone, copy) = self.start(program)?;
             let prewarm = phone.ask(&Request::Prewarm)?.times();
             let first = phone.ask(&self.taps(1, 0))?.rounds(self.tap.len(), is_paid)?;
-            ensure!(first.len() == 1, "the first tap was declined");
+            let first = first.first().context("the first tap was declined")?;
             if start > 0 {
                 let load = phone.opened.load_ns.map(Duration::from_nanos);
                 figures.entry(What::Start).or_default().push(phone.started);
                 figures.entry(What::Load).or_default().extend(load);
                 figures.entry(What::Open).or_default().push(Duration::from_nanos(phone.opened.open_ns));
                 figures.entry(What::Prewarm).or_default().extend(prewarm);
-                figures.entry(What::FirstTap).or_default().extend(first);
+                figures.entry(What::FirstTap).or_default().push(first.iter().sum());
             }
             last = Some((phone, copy));
         }
@@ -208,7 +222,13 @@ impl<'a> Stage<'a> {
         let taps = running.phone.ask(&self.taps(self.effort.taps, RHYTHM_MS))?.rounds(self.tap.len(), is_paid)?;
         let sync = self.sync(&mut running.phone)?;
         running.declined += self.effort.taps - taps.len();
-        for (what, times) in [(What::Plain, plain), (What::Tap, taps), (What::Sync, sync)] {
+        for (what, times) in [
+            (What::Plain, plain),
+            (What::Tap, taps.iter().map(|tap| tap.iter().sum()).collect()),
+            (What::FirstSelect, taps.iter().filter_map(|tap| tap.first().copied()).collect()),
+            (What::GenerateAc, taps.iter().filter_map(|tap| tap.last().copied()).collect()),
+            (What::Sync, sync),
+        ] {
             running.figures.entry(what).or_default().extend(times);
         }
         Ok(())

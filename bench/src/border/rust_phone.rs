@@ -30,7 +30,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let deadlines = Deadlines { permit: PATIENCE, device_state: PATIENCE, ..Deadlines::default() };
     let config = WalletConfig { deadlines, ..WalletConfig::new(data.into(), MPP, hex::decode(trust_key)?) };
     let start = Instant::now();
-    let wallet = Wallet::init(config, phone.host())?;
+    let wallet = Arc::new(Wallet::init(config, phone.host())?);
     say(&Opened { load_ns: None, open_ns: nanos(start) })?;
     for line in std::io::stdin().lock().lines() {
         let told = match serde_json::from_str(&line?)? {
@@ -40,7 +40,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
                 Timed { nanos: vec![nanos(start)], ..Timed::default() }
             }
             Request::Apdus { apdus, rounds, apart_ms } => answer(&wallet, &apdus, rounds, apart_ms)?,
-            Request::Sync { rounds } => runtime.block_on(sync(&wallet, &network, rounds))?,
+            // On a thread of the runtime, where the bindings poll such calls too.
+            Request::Sync { rounds } => {
+                let calls = sync(Arc::clone(&wallet), Arc::clone(&network), rounds);
+                runtime.block_on(runtime.spawn(calls))??
+            }
         };
         say(&told)?;
     }
@@ -66,7 +70,7 @@ fn answer(wallet: &Wallet, apdus: &[String], rounds: usize, apart_ms: u64) -> Re
     Ok(timed)
 }
 
-async fn sync(wallet: &Wallet, network: &NoNetwork, rounds: usize) -> Result<Timed> {
+async fn sync(wallet: Arc<Wallet>, network: Arc<NoNetwork>, rounds: usize) -> Result<Timed> {
     let before = network.0.load(Ordering::Relaxed);
     let mut timed = Timed::default();
     for _ in 0..rounds {
