@@ -23,7 +23,8 @@ pub(crate) struct Options {
     /// Only this part; all but `ffi` by default.
     part: Option<Part>,
     /// Where the stores are kept while they are measured: a folder on the disk in question.
-    /// By default a folder below `target`.
+    /// By default a folder below `target`. A Swift in a root of its own sees the repository and the
+    /// folder for temporary files alone.
     #[arg(long)]
     data_directory: Option<PathBuf>,
 }

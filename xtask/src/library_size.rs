@@ -96,7 +96,7 @@ fn judge(now: &Entry, last: Option<&Entry>) -> Vec<String> {
     let Some(last) = last else { return lines };
     let grown = now.stripped.saturating_sub(last.stripped);
     let shrunk = last.stripped.saturating_sub(now.stripped);
-    let (sign, difference) = if grown > 0 { ('+', grown) } else { ('-', shrunk) };
+    let (sign, difference) = if shrunk > 0 { ('-', shrunk) } else { ('+', grown) };
     lines.push(format!(
         "version {} of {} had {}: {sign}{}",
         last.version,
