@@ -6,10 +6,14 @@
 
 pub mod amount;
 pub mod api;
+pub mod client;
 pub mod clock;
 pub mod field;
+mod json;
 pub mod result;
+pub mod server;
 pub mod signature;
+mod transport;
 
 pub use amount::{Amount, Currency};
 pub use api::{Answer, Api, Message};
