@@ -1,22 +1,16 @@
 //! Whether an answer counts.
 
 use http::HeaderMap;
-use serde::Deserialize;
 
 use super::{Cause, Inner};
 use crate::signature::{ClientId, SignatureError, SignatureHeader, SignedContent};
 use crate::transport::{self, header};
-use crate::{Answer, Api, Message, ResultInfo, ResultStatus, json};
+use crate::wire::{self, Json};
+use crate::{Answer, Api, FieldError, ResultInfo, ResultStatus};
 
 /// APIs, by name, for which an unsigned failure is no final word. Whoever stands in between could turn a
 /// payment that happened into one that did not.
 pub const MOVES_MONEY: [&str; 4] = ["pay", "refund", "cancelPayment", "adjustRefund"];
-
-/// What every answer has. Of an unsigned one, nothing else is read.
-#[derive(Deserialize)]
-struct ResultOnly {
-    result: ResultInfo,
-}
 
 impl Inner {
     /// Verifies the bytes, and reads them then.
@@ -31,12 +25,14 @@ impl Inner {
             return unsigned::<A>(body);
         }
         self.verify(uri, headers, body).map_err(Cause::Unverified)?;
-        let answer: A::Answer = json::read(body).map_err(Cause::Malformed)?;
-        match answer.result().result_status {
-            ResultStatus::Unknown => Err(Cause::InProcess(answer)),
-            // What a failure lacks does not make it less of one.
-            ResultStatus::Failure => Ok(answer),
-            ResultStatus::Success => answer.check().map(|()| answer).map_err(Cause::Malformed),
+        match result_of(body).map_err(Cause::Malformed)? {
+            result if result.is_success() => wire::parse(body).map_err(Cause::Malformed),
+            // What a failure or a doubt lacks beside its result does not change what it is.
+            result => {
+                let is_final = result.result_status.is_final();
+                let answer = wire::parse(body).unwrap_or_else(|_| A::Answer::of(result));
+                if is_final { Ok(answer) } else { Err(Cause::InProcess(answer)) }
+            }
         }
     }
 
@@ -62,8 +58,15 @@ impl Inner {
     }
 }
 
+/// What every answer has.
+fn result_of(body: &[u8]) -> Result<ResultInfo, FieldError> {
+    let json = Json::parse(body)?;
+    wire::read(json.at("result").ok_or_else(|| FieldError::missing("result"))?)
+}
+
+/// Of an unsigned answer nothing but its result is read.
 fn unsigned<A: Api>(body: &[u8]) -> Result<A::Answer, Cause<A::Answer>> {
-    let ResultOnly { result } = json::read(body).map_err(Cause::Malformed)?;
+    let result = result_of(body).map_err(Cause::Malformed)?;
     match result.result_status {
         ResultStatus::Success => Err(Cause::Unverified(SignatureError::HeaderMissing { name: header::SIGNATURE })),
         ResultStatus::Failure if !MOVES_MONEY.contains(&A::NAME) => Ok(A::Answer::of(result)),

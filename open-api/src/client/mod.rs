@@ -44,7 +44,7 @@ pub use retry::RetryPolicy;
 use crate::clock::{self, Clock};
 use crate::signature::{ClientId, KeyRing, SignatureError, SignedContent, SigningKeys};
 use crate::transport::{self, header};
-use crate::{Api, Message};
+use crate::{Api, wire};
 
 /// Calls the APIs of one other side. Clones share connections and keys.
 #[derive(Clone)]
@@ -93,8 +93,7 @@ impl Client {
         request: &A::Request,
         options: CallOptions,
     ) -> Result<Outcome<A::Answer>, CallError> {
-        request.check().map_err(CallError::Request)?;
-        let body = Bytes::from(serde_json::to_vec(request).map_err(|_| CallError::Unwritable)?);
+        let body = Bytes::from(wire::to_bytes(request).map_err(CallError::Request)?);
         let url = self.url(options.path.as_deref().unwrap_or(A::PATH))?;
         let policy = options.retry.as_ref().unwrap_or(&self.inner.retry);
         let deadline = options.deadline.unwrap_or(policy.deadline);

@@ -112,9 +112,6 @@ pub enum CallError {
     /// The request breaks a rule of its page.
     #[error("the request breaks a rule: {0}")]
     Request(FieldError),
-    /// The request cannot be written as JSON.
-    #[error("the request cannot be written")]
-    Unwritable,
     /// The path is none.
     #[error("{path} is not a path")]
     Path {

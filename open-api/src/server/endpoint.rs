@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tracing::Instrument;
 
 use super::Caller;
-use crate::{Answer, Api, FieldError, Message, ResultCode, ResultInfo, json};
+use crate::{Answer, Api, FieldError, ResultCode, ResultInfo, wire};
 
 /// A body to be signed, and its outcome.
 pub(super) struct Written {
@@ -45,7 +45,7 @@ where
     }
 
     async fn run(&self, caller: Caller, deadline: Option<Duration>) -> Result<A::Answer, ResultInfo> {
-        let request = read::<A::Request>(&caller.body).map_err(|error| illegal(&error))?;
+        let request = wire::parse::<A::Request>(&caller.body).map_err(|error| illegal(&error))?;
         let handler = Arc::clone(&self.handler);
         // A task of its own, see the module's page. The handler is called inside of it, for it can panic
         // before there is a future.
@@ -95,22 +95,17 @@ where
     }
 }
 
-fn read<M: Message>(body: &[u8]) -> Result<M, FieldError> {
-    let message: M = json::read(body)?;
-    message.check()?;
-    Ok(message)
-}
-
 /// The message names the field and the rule, never the value.
 fn illegal(error: &FieldError) -> ResultInfo {
     ResultInfo::new(ResultCode::ParamIllegal, error.to_string())
 }
 
+/// What breaks a rule of its page is not sent: "unknown" makes the caller ask again, and harms nobody.
 fn write<A: Answer>(answer: &A) -> Written {
-    match serde_json::to_vec(answer) {
+    match wire::to_bytes(answer) {
         Ok(body) => Written { body: body.into(), result: answer.result().clone() },
-        Err(_) => {
-            tracing::error!("an answer cannot be written");
+        Err(error) => {
+            tracing::error!(%error, "an answer breaks a rule");
             Written::only(ResultCode::UnknownException.into())
         }
     }
