@@ -302,6 +302,17 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_place_in_a_list_keeps_its_place() {
+        let canonical = |scopes: &str| {
+            let body = PAY.replace(r#"{"customerId":"2088"}"#, scopes);
+            keys("pay", &body).canonical().split_once("1000").unwrap().1.to_owned()
+        };
+        assert_eq!(canonical("[null,1,{}]"), r#""},"paymentMethod":[null,"1",null]}"#);
+        assert_eq!(canonical("[[]]"), r#""},"paymentMethod":[null]}"#);
+        assert_eq!(canonical("[]"), r#""}}"#);
+    }
+
+    #[test]
     fn debug_shows_no_token() {
         assert!(!format!("{:?}", keys("pay", PAY)).contains("2088"));
     }
