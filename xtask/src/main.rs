@@ -15,6 +15,7 @@ mod fuzz;
 mod kotlin;
 mod library_size;
 mod pcsc;
+mod postgres;
 mod process;
 mod pyemv;
 mod python;
