@@ -47,19 +47,15 @@ enum Part {
 
 /// Measures, after installing what the yardsticks need.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
-    if options.part == Some(Part::Ffi) {
-        return border(root, options);
-    }
+    let part = match options.part {
+        Some(Part::Ffi) => return border(root, options),
+        Some(Part::Card) => "card",
+        Some(Part::Store) => "store",
+        Some(Part::Leak) => "leak",
+        None => "",
+    };
     install_openssl(root)?;
-    let mut bench = benchmark("wallet");
-    if let Some(part) = options.part {
-        bench = bench.args(match part {
-            Part::Card => "card",
-            Part::Store => "store",
-            Part::Leak => "leak",
-            Part::Ffi => "",
-        });
-    }
+    let mut bench = benchmark("wallet").args(part);
     if matches!(options.part, None | Some(Part::Card)) {
         bench = match count_instructions(root)? {
             Ok(()) => bench.args("--instructions").arg(root.join(INSTRUCTIONS).display().to_string()),
