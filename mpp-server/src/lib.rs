@@ -12,5 +12,7 @@ pub mod ledger;
 pub mod notices;
 pub mod payments;
 pub mod store;
+#[cfg(test)]
+mod stories;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

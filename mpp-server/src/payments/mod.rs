@@ -232,6 +232,3 @@ fn first_rows<const N: usize>(done: Vec<Done>) -> [Option<Row>; N] {
     let mut rows = done.into_iter().map(|done| done.rows.into_iter().next());
     std::array::from_fn(|_| rows.next().flatten())
 }
-
-#[cfg(test)]
-mod tests;

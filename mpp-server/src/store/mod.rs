@@ -242,3 +242,6 @@ impl Address {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,7 @@ impl<'c> Tx<'c> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
-        let done = self.link.run(statements);
+        let done = check_numbers(statements).and_then(|()| self.link.run(statements));
         if let Err(error) = &done {
             self.failure = Some(error.clone());
         }
@@ -93,4 +93,8 @@ impl<'c> Tx<'c> {
         let done = self.run(&[Statement::new(sql, values)])?;
         done.into_iter().next().ok_or(StoreError::Column { expected: "there" })
     }
+}
+
+fn check_numbers(statements: &[Statement<'_>]) -> Result<(), StoreError> {
+    statements.iter().flat_map(|statement| statement.values).try_for_each(|value| value.integer().map(drop))
 }
