@@ -22,7 +22,7 @@ pub(super) fn run(tx: &mut Tx<'_>, key: &PaymentKey, window_ms: i64, now: i64) -
         Statement::new(payment::HOLD, &[(&key.payment_request_id).into()]),
     ])?);
     let Some(mut payment) = payment.map(Payment::read).transpose()? else {
-        tx.run(&[payment::insert(&Payment::cancelled(key, now).values())])?;
+        write(tx, &[payment::insert(&Payment::cancelled(key, now).values())], None, &[])?;
         return Ok(ResultCode::Success);
     };
     if !payment.is_of(key) {

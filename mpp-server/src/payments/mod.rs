@@ -124,7 +124,8 @@ impl Payments {
         let verdict = self.risk.assess(&pay);
         let (notify, now) = (self.policy.notify, self.clock.now_ms());
         let asked = pay::Asked { pay, payment_id: make_id()?, verdict, notify, now };
-        self.store.write(move |tx| pay::run(tx, &asked)).await
+        let mut runs = 0..;
+        self.store.write(move |tx| pay::run(tx, &asked, runs.next().unwrap_or(u32::MAX))).await
     }
 
     /// The payment that `key` means; `None` is `ORDER_NOT_EXIST`. [`Payment::result`] is its
@@ -216,14 +217,14 @@ pub fn result_of(error: &StoreError) -> ResultCode {
     }
 }
 
-/// Writes what a command changes, in one round trip: its own `rows`, then the user's, then the journal.
+/// Writes what a command changes and ends it, in one round trip: its own `rows`, then the user's, then the journal.
 fn write(tx: &mut Tx<'_>, rows: &[Statement<'_>], user: Option<&User>, entries: &[Entry]) -> Result<(), StoreError> {
     let user: Option<[Value<'_>; 5]> = user.map(User::values);
     let entries: Vec<[Value<'_>; 6]> = entries.iter().map(Entry::values).collect();
     let mut statements = rows.to_vec();
     statements.extend(user.iter().map(|values| accounts::keep(values)));
     statements.extend(entries.iter().map(|values| ledger::book(values)));
-    tx.run(&statements)?;
+    tx.finish(&statements)?;
     Ok(())
 }
 

@@ -21,14 +21,17 @@ pub(super) struct Asked {
     pub(super) now: i64,
 }
 
-/// Looks for an earlier answer before anything else. The user's row is held first: who waits for it sees
-/// the payment that the other one wrote.
-pub(super) fn run(tx: &mut Tx<'_>, asked: &Asked) -> Result<PayAnswer, StoreError> {
+/// A repeat is compared before anything else. The first run of a job does not look for an earlier payment:
+/// nearly all payments are new, and if this one is not, its key is taken, nothing is written, and the job
+/// runs again. Then the user's row is held before the look, so that a payment of the same user that is
+/// about to be written is seen.
+pub(super) fn run(tx: &mut Tx<'_>, asked: &Asked, run: u32) -> Result<PayAnswer, StoreError> {
     let Asked { pay, now, .. } = asked;
-    let [user, earlier] = first_rows(tx.run(&[
-        Statement::new(accounts::HOLD, &[(&pay.customer_id).into()]),
-        Statement::new(payment::FIND, &[(&pay.key.payment_request_id).into()]),
-    ])?);
+    let (user, id) = ([(&pay.customer_id).into()], [(&pay.key.payment_request_id).into()]);
+    let looks = [Statement::new(accounts::HOLD, &user), Statement::new(payment::FIND, &id)];
+    let is_hopeful = run == 0 && check_money(pay).is_ok();
+    let looks = looks.into_iter().take(if is_hopeful { 1 } else { 2 });
+    let [user, earlier] = first_rows(tx.run(&looks.collect::<Vec<_>>())?);
     if let Some(earlier) = earlier.map(Payment::read).transpose()? {
         return Ok(repeated(&earlier, pay));
     }
