@@ -5,7 +5,6 @@
 //! what has to be told. `app` and `gateway` are the two sides of HTTP.
 
 pub mod accounts;
-mod business_time;
 pub mod clock;
 mod ids;
 pub mod ledger;

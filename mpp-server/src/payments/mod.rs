@@ -22,6 +22,7 @@ mod risk;
 use std::sync::Arc;
 
 use alipayplus::ResultCode;
+use alipayplus::business_time::BusinessCalendar;
 
 pub use command::{AdjustRefund, Merchant, Pay, PaymentKey, Quote, Refund, Scenario};
 pub use decide::Decision;
@@ -49,20 +50,13 @@ pub enum Notify {
 }
 
 /// What may be set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
-    /// How long after the end of a payment's day (UTC+8) it may be cancelled. Default 30 minutes.
-    pub cancel_window_ms: i64,
-    /// How long after it was paid a payment may be refunded. Default 366 days; the facts allow no less.
-    pub refund_window_ms: i64,
+    /// When days begin, until when a payment may be cancelled, and until when refunded. By default a
+    /// wallet's: 30 minutes after its day, and 366 days.
+    pub calendar: BusinessCalendar,
     /// Which payments are told.
     pub notify: Notify,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self { cancel_window_ms: 30 * 60 * 1000, refund_window_ms: 366 * 24 * 60 * 60 * 1000, notify: Notify::LeftOpen }
-    }
 }
 
 /// What `pay` answers.
@@ -122,8 +116,8 @@ impl Payments {
             return Ok(PayAnswer::of(code));
         }
         let verdict = self.risk.assess(&pay);
-        let (notify, now) = (self.policy.notify, self.clock.now_ms());
-        let asked = pay::Asked { pay, payment_id: make_id()?, verdict, notify, now };
+        let (policy, now) = (self.policy, self.clock.now_ms());
+        let asked = pay::Asked { pay, payment_id: make_id()?, verdict, policy, now };
         let mut runs = 0..;
         self.store.write(move |tx| pay::run(tx, &asked, runs.next().unwrap_or(u32::MAX))).await
     }
@@ -153,8 +147,8 @@ impl Payments {
         if let Err(code) = key.check() {
             return Ok(code);
         }
-        let (window, now) = (self.policy.cancel_window_ms, self.clock.now_ms());
-        self.store.write(move |tx| cancel::run(tx, &key, window, now)).await
+        let (calendar, now) = (self.policy.calendar, self.clock.now_ms());
+        self.store.write(move |tx| cancel::run(tx, &key, &calendar, now)).await
     }
 
     /// Gives back part or all of a payment.
@@ -165,8 +159,8 @@ impl Payments {
         if let Err(result) = refund.check() {
             return Ok(RefundAnswer { result, refund: None });
         }
-        let (window_ms, now) = (self.policy.refund_window_ms, self.clock.now_ms());
-        let asked = refund::Asked { refund, refund_id: make_id()?, window_ms, now };
+        let (calendar, now) = (self.policy.calendar, self.clock.now_ms());
+        let asked = refund::Asked { refund, refund_id: make_id()?, calendar, now };
         self.store.write(move |tx| refund::run(tx, &asked)).await
     }
 
@@ -188,8 +182,8 @@ impl Payments {
     /// # Errors
     /// What the database says.
     pub async fn decide(&self, payment_request_id: &str, decision: Decision) -> Result<Option<Payment>, StoreError> {
-        let (id, now) = (payment_request_id.to_owned(), self.clock.now_ms());
-        self.store.write(move |tx| decide::run(tx, &id, decision, now)).await
+        let (id, calendar, now) = (payment_request_id.to_owned(), self.policy.calendar, self.clock.now_ms());
+        self.store.write(move |tx| decide::run(tx, &id, decision, &calendar, now)).await
     }
 
     /// Closes at most `limit` payments in process whose time is over; they will be told. To be called from

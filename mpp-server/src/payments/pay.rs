@@ -1,13 +1,13 @@
 //! `pay`: take the money, or say why not.
 
 use alipayplus::ResultCode;
+use alipayplus::business_time::BusinessCalendar;
 
 use super::command::{Pay, check_amounts};
 use super::payment::{self, Payment};
 use super::risk::Verdict;
-use super::{Notify, PayAnswer, first_rows, rate, write};
+use super::{Notify, PayAnswer, Policy, first_rows, rate, write};
 use crate::accounts::{self, User};
-use crate::business_time::business_day;
 use crate::ledger::{Account, Cause, Entry};
 use crate::notices;
 use crate::store::{Statement, StoreError, Tx};
@@ -17,7 +17,7 @@ pub(super) struct Asked {
     pub(super) pay: Pay,
     pub(super) payment_id: String,
     pub(super) verdict: Verdict,
-    pub(super) notify: Notify,
+    pub(super) policy: Policy,
     pub(super) now: i64,
 }
 
@@ -40,14 +40,14 @@ pub(super) fn run(tx: &mut Tx<'_>, asked: &Asked, run: u32) -> Result<PayAnswer,
     }
     let mut user = user.map(User::read).transpose()?;
     let mut payment = Payment::new(pay, &asked.payment_id, *now);
-    let charged = charge(&payment, user.as_mut(), *now);
+    let charged = charge(&payment, user.as_mut(), &asked.policy.calendar, *now);
     let decided = match (asked.verdict, charged) {
         (Verdict::Review, Ok(())) => None,
         (Verdict::Reject, Ok(())) => Some(Err(ResultCode::RiskReject)),
         (_, charged) => Some(charged),
     };
     let is_paid = decided == Some(Ok(()));
-    let is_told = decided.is_some() && asked.notify == Notify::Always;
+    let is_told = decided.is_some() && asked.policy.notify == Notify::Always;
     if let Some(result) = decided {
         payment.decide(result, *now);
     }
@@ -86,7 +86,12 @@ fn check_money(pay: &Pay) -> Result<(), ResultCode> {
 }
 
 /// Takes the money from `user`, or says why not (open-api facts, 4.2). Nothing is changed then.
-pub(super) fn charge(payment: &Payment, user: Option<&mut User>, now: i64) -> Result<(), ResultCode> {
+pub(super) fn charge(
+    payment: &Payment,
+    user: Option<&mut User>,
+    calendar: &BusinessCalendar,
+    now: i64,
+) -> Result<(), ResultCode> {
     let order = payment.order.as_ref().ok_or(ResultCode::OrderIsClosed)?;
     if order.expires_at_ms.is_some_and(|expires| now >= expires) {
         return Err(ResultCode::OrderIsClosed);
@@ -96,7 +101,7 @@ pub(super) fn charge(payment: &Payment, user: Option<&mut User>, now: i64) -> Re
     if user.currency != order.charged.currency {
         return Err(ResultCode::CurrencyNotSupport);
     }
-    user.debit(order.charged.value, business_day(now))
+    user.debit(order.charged.value, calendar.start_of(calendar.day_of(now)))
 }
 
 /// The user's money becomes that of Alipay+.

@@ -54,9 +54,9 @@ fn a_cancel_is_taken_until_half_past_midnight_in_utc_8() {
         world.clock.set_ms(END_OF_WINDOW - 1000);
         assert_eq!(cancel(world, "P1").await, ResultCode::Success);
         assert_eq!(cancel(world, "failed").await, ResultCode::Success);
-        world.clock.set_ms(END_OF_WINDOW);
+        world.clock.set_ms(END_OF_WINDOW - 1);
         assert_eq!(cancel(world, "P2").await, ResultCode::Success);
-        world.clock.set_ms(END_OF_WINDOW + 1);
+        world.clock.set_ms(END_OF_WINDOW);
         assert_eq!(cancel(world, "P3").await, ResultCode::CancelWindowExceed);
         assert_eq!(cancel(world, "P1").await, ResultCode::Success);
         assert_eq!(status(world, "P3").await, (PaymentStatus::Success, ResultCode::Success));
