@@ -1,6 +1,7 @@
 //! Stories of users, payments and notices, each on every database.
 
 mod adjusting;
+mod auditing;
 mod cancelling;
 mod drawn;
 

@@ -1,6 +1,9 @@
 //! `pay` and `inquiryPayment`.
 
+use std::collections::HashSet;
+
 use alipayplus::{Amount, ResultCode};
+use futures_util::future::join_all;
 
 use super::world::{DAY, MINUTE, NOON, World, amount, eur, key, on_each, pay};
 use crate::accounts::UserStatus;
@@ -150,5 +153,43 @@ fn a_payment_of_another_acquirer_does_not_exist() {
         assert_eq!(world.payments.cancel(of_another).await.unwrap(), ResultCode::OrderNotExist);
         world.clock.advance_ms(MINUTE);
         assert_eq!(world.payments.inquiry(key("P2")).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn two_servers_on_one_database_take_a_payment_once() {
+    on_each(async |world| {
+        let other = world.other_server();
+        for number in 0..5 {
+            let id = format!("P{number}");
+            let asked = (0..12).map(async |hand| {
+                let payments = if hand % 2 == 0 { &world.payments } else { &other };
+                if hand == 7 && number > 2 {
+                    payments.cancel(key(&id)).await.unwrap();
+                }
+                payments.pay(pay(&id, 100)).await.unwrap().payment.and_then(|payment| payment.order)
+            });
+            let orders: HashSet<_> =
+                join_all(asked).await.into_iter().flatten().map(|order| order.payment_id).collect();
+            assert!(orders.len() <= 1 && (number > 2 || orders.len() == 1), "{orders:?}");
+        }
+        assert_eq!(world.balance("alice").await, 9700);
+    });
+}
+
+#[test]
+fn payments_of_one_user_at_once_never_take_more_than_there_is() {
+    on_each(async |world| {
+        let other = world.other_server();
+        world.user_without_limits("bob", 1000).await;
+        let asked = (0..40).map(async |number| {
+            let payments = if number % 2 == 0 { &world.payments } else { &other };
+            let pay = Pay { customer_id: "bob".to_owned(), ..pay(&format!("P{number}"), 90) };
+            payments.pay(pay).await.unwrap().result
+        });
+        let results = join_all(asked).await;
+        assert_eq!(results.iter().filter(|result| **result == ResultCode::Success).count(), 11);
+        assert_eq!(results.iter().filter(|result| **result == ResultCode::UserBalanceNotEnough).count(), 29);
+        assert_eq!(world.balance("bob").await, 10);
     });
 }

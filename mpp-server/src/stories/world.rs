@@ -22,7 +22,7 @@ pub(super) struct World {
     pub(super) accounts: Accounts,
     pub(super) payments: Payments,
     pub(super) notices: Notices,
-    _database: Database,
+    database: Database,
 }
 
 impl World {
@@ -37,10 +37,16 @@ impl World {
             notices: Notices::new(store.clone(), clock.clone()),
             store,
             clock,
-            _database: database,
+            database,
         };
         world.user("alice", 10_000).await;
         world
+    }
+
+    /// The payments of another server on the same database.
+    pub(super) fn other_server(&self) -> Payments {
+        let store = Store::open(&self.database.url).unwrap();
+        Payments::new(store, self.clock.clone(), Arc::new(NoRisk), Policy::default())
     }
 
     /// A user with `balance` EUR cents.
