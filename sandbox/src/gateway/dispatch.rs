@@ -179,7 +179,7 @@ impl Gateway {
 
     fn claim(&self, seq: i64) -> Option<UnderWay<'_>> {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        under_way.insert(seq).then_some(UnderWay { gateway: self, seq })
+        under_way.insert(seq).then(|| UnderWay { gateway: self, seq })
     }
 }
 
