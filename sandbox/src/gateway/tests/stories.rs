@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
+use alipayplus::ResultCode;
+use alipayplus::model::Quote;
 use alipayplus::payment::mpp::NotifyPaymentRequest;
-use alipayplus::{Currency, ResultCode};
 use futures_util::FutureExt;
 use nfcwallet_core::host::Clock;
 
 use super::super::{
     Account, Authorisation, Books, CallKind, CallState, Gateway, GatewayConfig, GatewayError, OverCapture,
-    PaymentState, Quote, Rates, RowId, SchemeEvent, Verdict,
+    PaymentState, Rates, RowId, SchemeEvent, Verdict,
 };
 use super::provider::Fate::{self, AnswerLost, Fine, InProcess, KilledAfter, KilledBefore, RequestLost};
 use super::world::{DAY_MS, NOON_MS, World, eur, id};
@@ -227,10 +228,10 @@ fn an_authorisation_that_nobody_clears_is_refunded_after_seven_days() {
 #[test]
 fn parts_at_a_rate_give_back_exactly_what_was_paid() {
     let quote = Quote {
-        id: "Q1".to_owned(),
-        base: eur(1).currency,
-        target: Currency::from_code("JPY").unwrap(),
-        price_millionths: 161_230_000,
+        quote_id: Some("Q1".to_owned()),
+        quote_currency_pair: "EUR/JPY".parse().unwrap(),
+        quote_price: "161.23".parse().unwrap(),
+        ..Quote::default()
     };
     let mut world = paid(GatewayConfig { rates: Rates::new(vec![quote]), ..GatewayConfig::default() });
     // 1.00 EUR is 161.23 JPY.
