@@ -2,3 +2,5 @@
 //! from accounts, answers inquiries, cancels, refunds, and keeps a ledger.
 
 pub mod config;
+pub mod keys;
+pub mod operation;

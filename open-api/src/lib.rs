@@ -6,10 +6,13 @@
 
 pub mod amount;
 pub mod api;
+pub mod clock;
 pub mod field;
 pub mod result;
+pub mod signature;
 
 pub use amount::{Amount, Currency};
 pub use api::{Answer, Api, Message};
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use field::{FieldError, FieldProblem};
 pub use result::{ResultCode, ResultInfo, ResultStatus};
