@@ -31,6 +31,14 @@ impl SignedContent<'_> {
         hash.finish()
     }
 
+    /// The same, as bytes.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        // SHA-256 has as many.
+        bytes.iter_mut().zip(self.digest().as_ref()).for_each(|(to, from)| *to = *from);
+        bytes
+    }
+
     fn parts(&self) -> [&[u8]; 8] {
         let (uri, client_id, time) = (self.uri.as_bytes(), self.client_id.as_bytes(), self.time.as_bytes());
         [b"POST ", uri, b"\n", client_id, b".", time, b".", self.body]
