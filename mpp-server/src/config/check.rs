@@ -95,11 +95,8 @@ impl Config {
                 }
             }
         }
-        for (currency, balance) in &self.accounts.opening_balance {
-            let field = format!("accounts.opening_balance.{currency}");
-            check_currency(&field, currency)?;
-            within(&field, *balance, 1, Amount::MAX)?;
-        }
+        check_currency("accounts.currency", &self.accounts.currency)?;
+        within("accounts.opening_balance", self.accounts.opening_balance, 0, Amount::MAX)?;
         Ok(())
     }
 }
@@ -181,7 +178,8 @@ mod tests {
             ("paths.pay", "pay", "write a path"),
             ("paths.refund", "/aps/api/v1/payments/pay", "same path as paths.pay"),
             ("limits.EURO.per_day", "5", "three capitals"),
-            ("accounts.opening_balance.EUR", "0", "allowed are 1"),
+            ("accounts.currency", "eur", "three capitals"),
+            ("accounts.opening_balance", "9223372036854775808", "allowed are 0"),
             ("sessions.lifetime_hours", "0", "allowed are 1"),
             ("notices.pauses_ms", "4000,0", "at least 1 ms"),
             ("log.level", "loud", "write info"),

@@ -158,7 +158,7 @@ mod tests {
         let shown = serde_json::to_value(Config::load(&Sources::default().with_file(file)).unwrap()).unwrap();
         let default = serde_json::to_value(Config::default()).unwrap();
         // The other sections say what their reader must say.
-        for section in ["paths", "payments", "sessions", "notices", "log", "store"] {
+        for section in ["paths", "payments", "sessions", "notices", "log", "store", "accounts"] {
             assert_eq!(shown[section], default[section], "{section}");
         }
     }

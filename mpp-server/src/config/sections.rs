@@ -191,13 +191,21 @@ pub struct Limits {
 }
 
 /// `[accounts]`: who becomes a user.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Accounts {
     /// Who may log in for the first time.
     pub sign_up: SignUp,
-    /// What a user gets who signs up by logging in: smallest unit by currency. For tests.
-    pub opening_balance: BTreeMap<String, u64>,
+    /// The currency of an account that begins with a login.
+    pub currency: String,
+    /// What is on it, in the smallest unit. For tests.
+    pub opening_balance: u64,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Self { sign_up: SignUp::Closed, currency: "EUR".to_owned(), opening_balance: 0 }
+    }
 }
 
 /// Who may log in for the first time.
@@ -241,6 +249,8 @@ impl Default for Sessions {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Notices {
+    /// Tell every payment's result, also those that `pay` answered already.
+    pub all: bool,
     /// Pauses after the first attempts, in milliseconds.
     #[serde(deserialize_with = "numbers")]
     pub pauses_ms: Vec<u64>,
@@ -255,6 +265,7 @@ pub struct Notices {
 impl Default for Notices {
     fn default() -> Self {
         Self {
+            all: false,
             pauses_ms: vec![4_000, 4_000, 30_000, 60_000, 60_000, 60_000, 300_000, 300_000],
             then_every_ms: 3_600_000,
             until_ms: 86_400_000,
