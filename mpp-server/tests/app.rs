@@ -59,8 +59,7 @@ async fn the_relay_keeps_its_statuses() {
         (900, Err(ResultCode::UnknownException.into()), 504, "gateway_timeout"),
     ];
     for (pause, answer, status, code) in cases {
-        *world.gateway.relay.lock().unwrap() =
-            Box::new(move |_| (Duration::from_millis(pause), answer.clone()));
+        *world.gateway.relay.lock().unwrap() = Box::new(move |_| (Duration::from_millis(pause), answer.clone()));
         let heard = relay(Some(&token), apply.clone()).await;
         assert_eq!((heard.0, heard.1["code"].as_str()), (status, Some(code)), "after {pause} ms");
     }
@@ -127,9 +126,8 @@ async fn an_embedding_program_may_decide_who_logs_in() {
     }
     let hooks = Hooks { login: Some(Arc::new(Doorman)), ..Hooks::default() };
     let world = World::start_with(|_| {}, hooks).await;
-    let login = async |user: &str, word: &str| {
-        world.post("/login", None, &json!({ "user": user, "password": word })).await.0
-    };
+    let login =
+        async |user: &str, word: &str| world.post("/login", None, &json!({ "user": user, "password": word })).await.0;
     assert_eq!((login("ann", "knock").await, login("ann", "x").await, login("bob", "knock").await), (200, 401, 401));
 }
 
@@ -186,7 +184,10 @@ async fn the_history_comes_in_pages_with_refunds() {
     assert_eq!(kinds.iter().filter(|kind| *kind == "refund").count(), 1);
     assert!(pages >= 3);
     let found = world.get(&format!("/payments/{}", last.unwrap()), Some(&token)).await.1;
-    assert_eq!((found["status"].as_str(), found["refunds"][0]["credited"].clone()), (Some("partially_refunded"), amount(4)));
+    assert_eq!(
+        (found["status"].as_str(), found["refunds"][0]["credited"].clone()),
+        (Some("partially_refunded"), amount(4))
+    );
     assert_eq!(world.get("/payments?limit=0", Some(&token)).await.0, 400);
 }
 

@@ -115,8 +115,16 @@ async fn bad_requests_are_refused_signed_and_change_nothing() {
         ("zero", Raw::pay(&with(good(), "paymentAmount", amount(0))), "PARAM_ILLEGAL"),
         ("less than zero", Raw::pay(&with(good(), "payToAmount", of_text("-5"))), "PARAM_ILLEGAL"),
         ("a part of a cent", Raw::pay(&with(good(), "payToAmount", of_text("1.5"))), "PARAM_ILLEGAL"),
-        ("more than there are", Raw::pay(&with(good(), "payToAmount", of_text("9223372036854775808"))), "PARAM_ILLEGAL"),
-        ("no currency", Raw::pay(&with(good(), "payToAmount", json!({"currency":"EURO","value":"1"}))), "PARAM_ILLEGAL"),
+        (
+            "more than there are",
+            Raw::pay(&with(good(), "payToAmount", of_text("9223372036854775808"))),
+            "PARAM_ILLEGAL",
+        ),
+        (
+            "no currency",
+            Raw::pay(&with(good(), "payToAmount", json!({"currency":"EURO","value":"1"}))),
+            "PARAM_ILLEGAL",
+        ),
     ];
     for (name, raw, code) in cases {
         assert_eq!(raw.code(&world).await, code, "{name}");
@@ -145,7 +153,10 @@ async fn what_the_account_cannot_do_is_told_by_its_code() {
         (pay("P3", "eve", 1), ResultCode::UserStatusAbnormal),
         (expired, ResultCode::OrderIsClosed),
         (evaluation, ResultCode::BusinessNotSupport),
-        (with(pay("P7", "ann", 1), "payToAmount", json!({"currency":"JPY","value":"1"})), ResultCode::CurrencyNotSupport),
+        (
+            with(pay("P7", "ann", 1), "payToAmount", json!({"currency":"JPY","value":"1"})),
+            ResultCode::CurrencyNotSupport,
+        ),
     ] {
         assert_eq!(world.ask::<Pay>(body).await.result.result_code, code);
     }

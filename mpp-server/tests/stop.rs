@@ -60,7 +60,8 @@ async fn a_request_that_runs_is_answered_before_the_server_ends() {
     let world = World::start().await;
     let token = world.log_in("ann").await;
     *world.gateway.relay.lock().unwrap() = Box::new(|_| {
-        let answer = alipayplus::mobile::SdkProxyAnswer { result: ResultInfo::success(), sdk_response: Some("late".into()) };
+        let answer =
+            alipayplus::mobile::SdkProxyAnswer { result: ResultInfo::success(), sdk_response: Some("late".into()) };
         (Duration::from_millis(300), Ok(answer))
     });
     let request = world.http.post(world.app("/wallet/relay")).bearer_auth(&token);

@@ -62,10 +62,8 @@ impl Gateway {
     pub(crate) async fn start(keys: &Keys) -> Arc<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let echo: Relay = Box::new(|request| {
-            let answer = SdkProxyAnswer {
-                result: ResultInfo::success(),
-                sdk_response: request.sdk_request_body.clone(),
-            };
+            let answer =
+                SdkProxyAnswer { result: ResultInfo::success(), sdk_response: request.sdk_request_body.clone() };
             (Duration::ZERO, Ok(answer))
         });
         let gateway = Arc::new(Self {
@@ -80,7 +78,8 @@ impl Gateway {
             keys: SigningKeys::single(1, SigningKey::from_text(&keys.gateway.private_pem).unwrap()),
         };
         let (relays, told) = (Arc::clone(&gateway), Arc::clone(&gateway));
-        let options = ServerOptions { handler_deadline: None, max_clock_skew: Duration::ZERO, ..ServerOptions::default() };
+        let options =
+            ServerOptions { handler_deadline: None, max_clock_skew: Duration::ZERO, ..ServerOptions::default() };
         let router = ApiRouter::new(identity, ring(&keys.mpp.public_pem), options)
             .api::<SdkProxy, _, _>(None, move |caller, request| Arc::clone(&relays).on_relay(caller, request))
             .api::<NotifyPayment, _, _>(None, move |_, request| Arc::clone(&told).on_notice(request))
