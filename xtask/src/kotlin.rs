@@ -8,7 +8,11 @@ use crate::process::Cmd;
 use crate::report::{Outcome, Unavailable, is_ci};
 use crate::{bindings, debian, test};
 
-const PACKAGES: [&str; 2] = ["openjdk-17-jdk-headless", "maven"];
+/// Debian 12 and Ubuntu have the first, Debian 13 has the second.
+const PACKAGES: [&str; 2] = ["openjdk-17-jdk-headless|openjdk-21-jdk-headless|openjdk-25-jdk-headless", "maven"];
+
+/// The version of Java that the package is compiled for.
+const JAVA: u32 = 17;
 
 /// A shell script over the jars that Maven makes.
 const PHONE: &str = "bindings/kotlin/phone";
@@ -31,8 +35,11 @@ pub(crate) fn check(root: &Path) -> Result<Outcome> {
 }
 
 fn run(root: &Path) -> Result<Outcome> {
-    let is_there = || ["javac", "mvn"].iter().all(|tool| Cmd::new(*tool, "-version").read(root).is_ok());
-    debian::install(root, &PACKAGES, "a JDK 17 with Maven", is_there)?;
+    let is_there = || {
+        let javac = Cmd::new("javac", "-version").read(root).ok();
+        javac.and_then(|version| java_version(&version)) >= Some(JAVA) && Cmd::new("mvn", "-version").read(root).is_ok()
+    };
+    debian::install(root, &PACKAGES, "a JDK (17 or newer) with Maven", is_there)?;
     bindings::make_quick(root)?;
     let till = Cmd::cargo("build --quiet --package nfcwallet-tests --bin till");
     ensure!(till.run(root)?, "the till could not be built; repeat with: {till}");
@@ -47,6 +54,11 @@ fn run(root: &Path) -> Result<Outcome> {
         Outcome::Passed(told) => Outcome::Passed(format!("{units}; scenarios: {told}")),
         other => other,
     })
+}
+
+/// 17 of `javac 17.0.15`. Before Java 9 it went to standard error.
+fn java_version(said: &str) -> Option<u32> {
+    said.trim().strip_prefix("javac ")?.split(['.', '-']).next()?.parse().ok()
 }
 
 /// Compiles with warnings as errors, runs the tests, makes the jars.
@@ -83,6 +95,13 @@ fn archive(root: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_of_a_compiler_is_read() {
+        assert_eq!(java_version("javac 17.0.15\n"), Some(17));
+        assert_eq!(java_version("javac 21-ea\n"), Some(21));
+        assert!(java_version("javac 1.8.0_402") < Some(JAVA) && java_version("") < Some(JAVA));
+    }
 
     #[test]
     fn the_last_sum_counts() {
