@@ -1,8 +1,9 @@
 //! `cargo xtask test kotlin`: the tests of the Kotlin package, then every scenario with its phone.
 
+use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Unavailable, is_ci};
@@ -16,6 +17,11 @@ const JAVA: u32 = 17;
 
 /// A shell script over the jars that Maven makes.
 const PHONE: &str = "bindings/kotlin/phone";
+
+/// JNA as Android links it: Maven puts it here.
+const JNA: &str = "bindings/kotlin/android/sample/target/jna.aar";
+const ALIGNED: &str = "target/kotlin-alignment";
+const CHECK_ALIGNMENT: &str = "bindings/kotlin/android/check-alignment.sh";
 
 /// A trust key that nobody has the other half of: the curve's own generator (SEC 2, 2.4.2).
 const NOBODYS_KEY: &str = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
@@ -47,6 +53,7 @@ fn run(root: &Path) -> Result<Outcome> {
         Outcome::Passed(remark) => remark,
         other => return Ok(other),
     };
+    alignment(root)?;
     archive(root)?;
     let scenarios = Cmd::cargo("test --package nfcwallet-tests --test scenarios -- --test-threads 2")
         .env("NFCWALLET_PHONE", &root.join(PHONE).display().to_string());
@@ -84,6 +91,19 @@ fn judge(success: bool, stdout: &str) -> Result<Outcome> {
     })
 }
 
+/// The check that `package.sh` makes of our libraries, on JNA's, which go into the same app.
+fn alignment(root: &Path) -> Result<()> {
+    let folder = root.join(ALIGNED);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {ALIGNED}"))?;
+    let unpack = Cmd::new("jar", "--extract --file").arg(root.join(JNA).display().to_string());
+    unpack.args("jni/arm64-v8a/libjnidispatch.so jni/x86_64/libjnidispatch.so").read(&folder)?;
+    let check = Cmd::new(CHECK_ALIGNMENT, "");
+    let jna = ["arm64-v8a", "x86_64"].map(|abi| folder.join("jni").join(abi).join("libjnidispatch.so"));
+    let all = jna.iter().fold(check, |check, library| check.arg(library.display().to_string()));
+    ensure!(all.run(root)?, "a library of JNA does not fit pages of 16 KB");
+    Ok(())
+}
+
 /// An archive of the phone's classes: it starts hundreds of times.
 fn archive(root: &Path) -> Result<()> {
     let program = root.join(PHONE).display().to_string();
@@ -95,6 +115,23 @@ fn archive(root: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Linked in the two ways that a library for Android can be.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_check_tells_libraries_for_pages_of_16_kb_from_others() {
+        let root = crate::repository();
+        let folder = tempfile::tempdir().unwrap();
+        let is_aligned = |page: &str| {
+            let library = folder.path().join(page).display().to_string();
+            // As package.sh asks the linker.
+            let link = Cmd::new("cc", "-shared -nostdlib -x c /dev/null -o").arg(&library);
+            assert!(link.arg(format!("-Wl,-z,max-page-size={page}")).run(&root).unwrap());
+            Cmd::new(root.join(CHECK_ALIGNMENT).display().to_string(), "").arg(library).read(&root).is_ok()
+        };
+        assert!(is_aligned("16384") && is_aligned("65536") && !is_aligned("4096"));
+        assert!(Cmd::new(root.join(CHECK_ALIGNMENT).display().to_string(), "/dev/null").read(&root).is_err());
+    }
 
     #[test]
     fn the_version_of_a_compiler_is_read() {

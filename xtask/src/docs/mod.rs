@@ -18,6 +18,8 @@ const TAP_PAGE: &str = "docs/flows/tap.md";
 const PAGE: &str = "docs/errors.md";
 const CALLS: &str = "core/src/error.rs";
 const TAPS: &str = "core/src/payment/transaction.rs";
+/// Where the one error stands that the core does not have.
+const BINDINGS: &str = "bindings/src/error.rs";
 
 /// Writes all pages, or, with `check`, fails if one is not what the code says.
 pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
@@ -33,7 +35,8 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
 pub(crate) fn glossary(root: &Path, check: bool) -> Result<()> {
     let calls = source::Source::read(&root.join(CALLS))?;
     let taps = source::Source::read(&root.join(TAPS))?;
-    let wanted = page::write(&calls, &taps)?;
+    let bindings = source::Source::read(&root.join(BINDINGS))?;
+    let wanted = page::write(&calls, &taps, &bindings)?;
     let path = root.join(PAGE);
     if !check {
         fs::write(&path, wanted).with_context(|| format!("cannot write {PAGE}"))?;
