@@ -82,11 +82,11 @@ pub fn every_line_is_answered(program: &PhoneProgram) -> Result<(), String> {
     expect(last.is_some_and(|line| line["ok"]["status"] == -2), "it did not go on to the last line", &told)
 }
 
-/// A wallet that does not open is told, and shows in the exit code.
+/// A wallet that does not open is told in one line, and shows in the exit code.
 ///
 /// # Errors
 /// What the phone did instead.
-pub fn a_wallet_that_does_not_open_ends_the_phone(program: &PhoneProgram) -> Result<(), String> {
+pub fn a_wallet_that_does_not_open_is_told_in_one_line(program: &PhoneProgram) -> Result<(), String> {
     let told = tell(program, "00", b"")?;
     let said = read(&told)?;
     let is_told = matches!(&said[..], [line] if line["event"] == "not_opened" && line["error"]["code"] == 10_011);

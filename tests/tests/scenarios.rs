@@ -31,7 +31,7 @@ fn main() {
         })
         .collect();
     trials.push(trial("every_line_is_answered", Box::new(lines::every_line_is_answered)));
-    let not_opened = Box::new(lines::a_wallet_that_does_not_open_ends_the_phone);
-    trials.push(trial("a_wallet_that_does_not_open_ends_the_phone", not_opened));
+    let not_opened = Box::new(lines::a_wallet_that_does_not_open_is_told_in_one_line);
+    trials.push(trial("a_wallet_that_does_not_open_is_told_in_one_line", not_opened));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

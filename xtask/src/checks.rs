@@ -60,11 +60,15 @@ const FOREIGN: [&str; 44] = [
 /// Modules of the standard library that open sockets or start processes.
 const FOREIGN_MODULES: [&str; 2] = ["std::net", "std::process"];
 
+/// Crates that may lean on few others of this repository: what each may lean on.
+const ALLOWED: [(&str, &[&str]); 3] =
+    [("nfcwallet", &["nfcwallet-core"]), ("alipayplus", &[]), ("mpp-server", &["alipayplus"])];
+
 const LINE_LIMIT: usize = 500;
 
 /// The core's dependency tree names no crate of [`FOREIGN`], on any platform and with any feature,
-/// and its sources use no socket of the standard library. The bindings lean on the core and on no other
-/// crate of this repository.
+/// and its sources use no socket of the standard library. The bindings lean on the core, the provider's
+/// server on the Open API, and neither they nor these two on another crate of this repository.
 pub(crate) fn layers(root: &Path) -> Result<Outcome> {
     let tree = Cmd::cargo("tree --package nfcwallet-core --edges normal --all-features --target all --prefix none");
     let mut complaints = foreign_crates(&tree.read(root)?);
@@ -75,8 +79,10 @@ pub(crate) fn layers(root: &Path) -> Result<Outcome> {
             complaints.push(format!("{name} uses {module}"));
         }
     }
-    let tree = Cmd::cargo("tree --package nfcwallet --edges normal --all-features --target all --prefix none");
-    complaints.extend(foreign_to_bindings(&tree.read(root)?));
+    for (package, allowed) in ALLOWED {
+        let tree = Cmd::cargo("tree --edges normal --all-features --target all --prefix none --package").args(package);
+        complaints.extend(not_allowed(package, allowed, &tree.read(root)?));
+    }
     Ok(Outcome::of_complaints(&complaints))
 }
 
@@ -110,11 +116,13 @@ fn foreign_crates(tree: &str) -> Vec<String> {
     found
 }
 
-fn foreign_to_bindings(tree: &str) -> Vec<String> {
+/// `package` may depend on itself and on `allowed`, of what is ours.
+fn not_allowed(package: &str, allowed: &[&str], tree: &str) -> Vec<String> {
     let names = tree.lines().filter_map(|line| line.split_whitespace().next());
     let mut found: Vec<_> = names
-        .filter(|name| name.starts_with("nfcwallet-") && *name != "nfcwallet-core")
-        .map(|name| format!("nfcwallet depends on {name}"))
+        .filter(|name| name.starts_with("nfcwallet") || ["alipayplus", "mpp-server"].contains(name))
+        .filter(|name| *name != package && !allowed.contains(name))
+        .map(|name| format!("{package} depends on {name}"))
         .collect();
     found.sort();
     found.dedup();
@@ -201,8 +209,10 @@ mod tests {
     #[test]
     fn the_bindings_lean_on_the_core_alone() {
         let tree = "nfcwallet v0.1.0 (path)\nnfcwallet-core v0.1.0 (path)\ntokio v1.54.1\n";
-        assert!(foreign_to_bindings(tree).is_empty());
-        assert_eq!(foreign_to_bindings("nfcwallet-sandbox v0.1.0\n"), ["nfcwallet depends on nfcwallet-sandbox"]);
+        let check = |tree| not_allowed("nfcwallet", &["nfcwallet-core"], tree);
+        assert!(check(tree).is_empty());
+        assert_eq!(check("nfcwallet-sandbox v0.1.0\n"), ["nfcwallet depends on nfcwallet-sandbox"]);
+        assert_eq!(check("alipayplus v0.1.0\n"), ["nfcwallet depends on alipayplus"]);
     }
 
     #[test]

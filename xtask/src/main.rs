@@ -14,6 +14,7 @@ mod docs;
 mod fuzz;
 mod kotlin;
 mod pcsc;
+mod postgres;
 mod process;
 mod pyemv;
 mod python;

@@ -9,7 +9,8 @@ use clap::ValueEnum;
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
 use crate::{
-    bindings, checks, deny, dependencies, docs, fuzz, kotlin, pcsc, pyemv, python_phone, swift, torture, traces,
+    bindings, checks, deny, dependencies, docs, fuzz, kotlin, pcsc, postgres, pyemv, python_phone, swift, torture,
+    traces,
 };
 
 /// One step, in the order in which they run: quick ones first.
@@ -19,7 +20,7 @@ pub(crate) enum Step {
     Fmt,
     /// clippy without a warning, on every target
     Clippy,
-    /// no HTTP, socket, runtime, binding or platform crate below the core; the bindings lean on it alone
+    /// no HTTP, socket, runtime, binding or platform crate below the core; crates lean on what they may
     Layers,
     /// length of source files, paths of somebody's machine
     Files,
@@ -31,7 +32,7 @@ pub(crate) enum Step {
     Deny,
     /// cargo deny: known vulnerabilities, where the database can be reached
     Advisories,
-    /// every unit, scenario and end-to-end test
+    /// every unit, scenario and end-to-end test; the server's on SQLite and on PostgreSQL
     Tests,
     /// the state that taps and background work share, under many orders of their threads
     Interleavings,
@@ -43,7 +44,7 @@ pub(crate) enum Step {
     Pcsc,
     /// the bindings' surface as bindings/api.txt lists it, fit for Kotlin, Swift and Python
     Bindings,
-    /// every scenario with a phone in Python, over the library's Python side
+    /// scenarios with a phone in Python, over the library's Python side
     Python,
     /// the Kotlin package's tests on the JVM, and every scenario with a phone in Kotlin
     Kotlin,
@@ -135,7 +136,11 @@ impl Step {
             | Self::DemoSilent => {
                 let command = self.command().context("this step is a command")?;
                 match self {
-                    Self::Tests | Self::Interleavings => tests(&command, root),
+                    Self::Tests => {
+                        postgres::install(root)?;
+                        tests(&command, root)
+                    }
+                    Self::Interleavings => tests(&command, root),
                     Self::Demo | Self::DemoSilent => demo_is_ok(&command, root),
                     _ => Ok(Outcome::of(command.run(root)?)),
                 }
