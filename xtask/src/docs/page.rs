@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::source::{AdviceOf, Source, Variant};
+use super::stories::Stories;
 
 const HEAD: &str = "\
 # Errors
@@ -19,10 +21,13 @@ advice that an app can act on without reading the text. A failed tap is told to 
 `TransactionListener` as a `TapFailure`, with an advice where a call helps.
 
 No text and no field holds a card number, token, key, user id or payload.
+
+To see one happen: its story is a file of [tests/scenarios](../tests/scenarios/README.md), the shortest in
+which it comes. `cargo test -p nfcwallet-tests --test scenarios -- NAME` tells it against the sandbox.
 ";
 
 /// Writes the page. Fails where the code breaks a promise that the page makes.
-pub(crate) fn write(calls: &Source, taps: &Source, bindings: &Source) -> Result<String> {
+pub(crate) fn write(calls: &Source, taps: &Source, bindings: &Source, stories: &Stories) -> Result<String> {
     let mut page = HEAD.to_owned();
     page.push_str("\n## Advice\n\n| advice | what to do |\n|---|---|\n");
     for advice in calls.variants("Advice")?.all {
@@ -32,10 +37,13 @@ pub(crate) fn write(calls: &Source, taps: &Source, bindings: &Source) -> Result<
     let errors = public_errors(calls)?;
     for error in &errors {
         error.write(&mut page)?;
+        if let Some(name) = stories.of_call(error.code) {
+            writeln!(page, "\nStory: {}", link(name))?;
+        }
     }
     page.push_str(&cancelled(bindings, &errors)?);
     page.push_str(
-        "\n## Taps that failed\n\n| code | name | text | what happened, and what to do | advice |\n|---|---|---|---|---|\n",
+        "\n## Taps that failed\n\n| code | name | text | what happened, and what to do | advice | story |\n|---|---|---|---|---|---|\n",
     );
     let mut advice = taps.advice("TapFailure")?;
     for (code, failure, meaning) in tap_failures(taps)? {
@@ -44,7 +52,9 @@ pub(crate) fn write(calls: &Source, taps: &Source, bindings: &Source) -> Result<
             Some(AdviceOf::One(advice)) => format!("`{advice}`"),
             _ => bail!("{} has no advice", failure.name),
         };
-        writeln!(page, "| {code} | `{}` | {} | {} | {advice} |", failure.name, cell(&failure.text), cell(&meaning))?;
+        let story = stories.of_tap(range(&code)?).map(link).unwrap_or_default();
+        let (name, text, meaning) = (&failure.name, cell(&failure.text), cell(&meaning));
+        writeln!(page, "| {code} | `{name}` | {text} | {meaning} | {advice} | {story} |")?;
     }
     Ok(page)
 }
@@ -150,6 +160,16 @@ fn tap_failures(source: &Source) -> Result<Vec<(String, Variant, String)>> {
     Ok(failures)
 }
 
+/// Of `19011 to 19014`, or of one code.
+fn range(codes: &str) -> Result<RangeInclusive<u32>> {
+    let (first, last) = codes.split_once(" to ").unwrap_or((codes, codes));
+    Ok(first.parse().context("no code")?..=last.parse().context("no code")?)
+}
+
+fn link(story: &str) -> String {
+    format!("[{}](../tests/scenarios/{story}.json)", story.replace('_', " "))
+}
+
 fn is_promised(code: u32) -> bool {
     (10_000..=10_011).contains(&code) || (19_000..=19_999).contains(&code)
 }
@@ -206,19 +226,19 @@ mod tests {
 
     #[test]
     fn the_error_of_the_bindings_is_on_the_page() {
-        let page = write(&calls(19001), &taps(10003), &bindings(19041)).unwrap();
+        let page = write(&calls(19001), &taps(10003), &bindings(19041), &Stories::default()).unwrap();
         assert!(page.contains("### 19041 `Cancelled`\n\nText: `gone`\n\nSee `Cancellation`. In Kotlin"), "{page}");
-        assert!(write(&calls(19001), &taps(10003), &bindings(19001)).is_err());
+        assert!(write(&calls(19001), &taps(10003), &bindings(19001), &Stories::default()).is_err());
     }
 
     #[test]
     fn code_name_text_meaning_advice_and_reasons_are_on_the_page() {
-        let page = write(&calls(19001), &taps(10003), &bindings(19041)).unwrap();
+        let page = write(&calls(19001), &taps(10003), &bindings(19041), &Stories::default()).unwrap();
         for wanted in [
             "| `Retry` | Again. |",
             "### 19001 `No`\n\nText: `no: {reason}`\n\nWhy not.\n\nAdvice: `Retry`\n",
             "| `Asleep` | asleep | Asleep. |",
-            "| 10003 | `Proof` | proof | Prove it. | `Retry` |",
+            "| 10003 | `Proof` | proof | Prove it. | `Retry` |  |",
         ] {
             assert!(page.contains(wanted), "{wanted} is not in {page}");
         }
@@ -226,12 +246,12 @@ mod tests {
 
     #[test]
     fn a_code_outside_of_the_promised_ranges_is_refused() {
-        assert!(write(&calls(12345), &taps(10003), &bindings(19041)).is_err());
+        assert!(write(&calls(12345), &taps(10003), &bindings(19041), &Stories::default()).is_err());
     }
 
     #[test]
     fn a_doc_comment_that_names_another_code_is_refused() {
-        let error = write(&calls(19001), &taps(10004), &bindings(19041)).unwrap_err();
+        let error = write(&calls(19001), &taps(10004), &bindings(19041), &Stories::default()).unwrap_err();
         assert_eq!(error.to_string(), "Proof is documented as 10004, its code is 10003");
     }
 }
