@@ -19,19 +19,24 @@ fn main() {
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .collect();
     files.sort();
-    let trial = |name: &str, run: Box<dyn FnOnce(&PhoneProgram) -> Result<(), String> + Send>| {
-        let program = program.clone();
-        Trial::test(name, move || run(&program).map_err(Failed::from))
-    };
     let mut trials: Vec<Trial> = files
         .into_iter()
         .map(|path| {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            trial(&name, Box::new(move |program| run_file(&path, program)))
+            trial(&name, &program, move |program| run_file(&path, program))
         })
         .collect();
-    trials.push(trial("every_line_is_answered", Box::new(lines::every_line_is_answered)));
-    let not_opened = Box::new(lines::a_wallet_that_does_not_open_is_told_in_one_line);
-    trials.push(trial("a_wallet_that_does_not_open_is_told_in_one_line", not_opened));
+    trials.push(trial("every_line_is_answered", &program, lines::every_line_is_answered));
+    let not_opened = lines::a_wallet_that_does_not_open_is_told_in_one_line;
+    trials.push(trial("a_wallet_that_does_not_open_is_told_in_one_line", &program, not_opened));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn trial(
+    name: &str,
+    program: &PhoneProgram,
+    run: impl FnOnce(&PhoneProgram) -> Result<(), String> + Send + 'static,
+) -> Trial {
+    let program = program.clone();
+    Trial::test(name, move || run(&program).map_err(Failed::from))
 }
