@@ -1,7 +1,7 @@
 //! `cargo xtask test kotlin`: the tests of the Kotlin package, then every scenario with its phone.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -17,6 +17,9 @@ const JAVA: u32 = 17;
 
 /// A shell script over the jars that Maven makes.
 const PHONE: &str = "bindings/kotlin/phone";
+
+/// The measured phone, a shell script over the same jars.
+const BORDER: &str = "bindings/kotlin/border";
 
 /// JNA as Android links it: Maven puts it here.
 const JNA: &str = "bindings/kotlin/android/sample/target/jna.aar";
@@ -40,12 +43,26 @@ pub(crate) fn check(root: &Path) -> Result<Outcome> {
     }
 }
 
-fn run(root: &Path) -> Result<Outcome> {
+/// The program that `cargo xtask bench ffi` measures, over the library and the generated code that are there.
+pub(crate) fn border_phone(root: &Path) -> Result<PathBuf> {
+    install(root)?;
+    // Without the sample, which is compiled against the whole of Android.
+    let output = package("-DskipTests --projects generated,wallet").run_and_keep_stdout(root)?;
+    fetched(output.success, &output.stdout)?;
+    ensure!(output.success, "the Kotlin package did not build, see above");
+    Ok(root.join(BORDER))
+}
+
+fn install(root: &Path) -> Result<()> {
     let is_there = || {
         let javac = Cmd::new("javac", "-version").read(root).ok();
         javac.and_then(|version| java_version(&version)) >= Some(JAVA) && Cmd::new("mvn", "-version").read(root).is_ok()
     };
-    debian::install(root, &PACKAGES, "a JDK (17 or newer) with Maven", is_there)?;
+    debian::install(root, &PACKAGES, "a JDK (17 or newer) with Maven", is_there)
+}
+
+fn run(root: &Path) -> Result<Outcome> {
+    install(root)?;
     bindings::make_quick(root)?;
     let till = Cmd::cargo("build --quiet --package nfcwallet-tests --bin till");
     ensure!(till.run(root)?, "the till could not be built; repeat with: {till}");
@@ -70,16 +87,25 @@ fn java_version(said: &str) -> Option<u32> {
 
 /// Compiles with warnings as errors, runs the tests, makes the jars.
 fn maven(root: &Path) -> Result<Outcome> {
-    let command = Cmd::new("mvn", "--batch-mode --no-transfer-progress --file bindings/kotlin/pom.xml package");
-    let output = command.run_and_keep_stdout(root)?;
+    let output = package("").run_and_keep_stdout(root)?;
     judge(output.success, &output.stdout)
+}
+
+fn package(options: &str) -> Cmd {
+    Cmd::new("mvn", "--batch-mode --no-transfer-progress --file bindings/kotlin/pom.xml package").args(options)
+}
+
+/// An error where Maven could not fetch what it needs.
+fn fetched(success: bool, stdout: &str) -> Result<()> {
+    if !success && UNREACHABLE.iter().any(|words| stdout.contains(words)) {
+        bail!(Unavailable("Maven cannot fetch the packages that the Kotlin build needs, see above".to_owned()));
+    }
+    Ok(())
 }
 
 /// By Maven's end, and by the last sum that its test runner wrote.
 fn judge(success: bool, stdout: &str) -> Result<Outcome> {
-    if !success && UNREACHABLE.iter().any(|words| stdout.contains(words)) {
-        bail!(Unavailable("Maven cannot fetch the packages that the Kotlin build needs, see above".to_owned()));
-    }
+    fetched(success, stdout)?;
     let sum = stdout.lines().filter_map(|line| line.split_once("Tests run: ")).next_back();
     let Some((_, counts)) = sum else {
         return Ok(Outcome::Failed("Maven ran no test, see above".to_owned()));
