@@ -1,12 +1,15 @@
 //! Money on the wire: a currency and a number of its smallest unit.
 
-use serde::{Deserialize, Serialize};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::FieldError;
+use crate::wire::object::object;
+use crate::wire::{Part, Rule};
+use crate::{FieldError, Message};
 
 /// An ISO 4217 currency by its three letters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
@@ -53,27 +56,68 @@ impl std::fmt::Debug for Currency {
     }
 }
 
-impl TryFrom<String> for Currency {
-    type Error = &'static str;
-
-    fn try_from(code: String) -> Result<Self, Self::Error> {
-        Self::from_code(&code).ok_or("not a currency of ISO 4217")
+/// `XXX`, which ISO 4217 gives to what is no currency.
+impl Default for Currency {
+    fn default() -> Self {
+        Self(iso_currency::Currency::XXX)
     }
 }
 
-impl From<Currency> for String {
-    fn from(currency: Currency) -> Self {
-        currency.code().to_owned()
+impl Part for Currency {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = String::read(deserializer)?;
+        Self::from_code(&code).ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&code), &"a currency of ISO 4217"))
+    }
+
+    fn check(&self, _: Rule) -> Result<(), FieldError> {
+        Ok(())
+    }
+
+    fn schema(_: &mut SchemaGenerator, _: Rule) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[A-Z]{3}$"})
     }
 }
 
-/// An amount in the smallest unit of its currency: 1.00 USD is 100, 1 JPY is 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Amount {
-    /// What is counted.
-    pub currency: Currency,
-    /// How much: 1 to [`Amount::MAX`], and 0 where a page allows it.
-    pub value: u64,
+object! {
+    /// An amount in the smallest unit of its currency: 1.00 USD is 100, 1 JPY is 1.
+    ///
+    /// The smallest unit is that of ISO 4217. Rupiah (IDR) have two digits there which nobody uses: they
+    /// stay `00` (see [`crate::model::quote`]).
+    pub struct Amount: Copy, Hash => {
+        /// What is counted: three letters of ISO 4217.
+        pub currency: Currency = "currency";
+        /// How much: 1 to 9223372036854775807, and 0 where a page allows it.
+        pub value: u64 = "value";
+    }
+}
+
+impl Part for Amount {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
+    }
+
+    fn check(&self, rule: Rule) -> Result<(), FieldError> {
+        match rule.positive {
+            true => self.check_positive("value"),
+            false => Message::check(self),
+        }
+    }
+
+    fn schema(generator: &mut SchemaGenerator, rule: Rule) -> Schema {
+        let mut schema = generator.subschema_for::<Self>();
+        if rule.positive {
+            schema.insert("properties".to_owned(), serde_json::json!({"value": {"pattern": "[1-9]"}}));
+        }
+        schema
+    }
 }
 
 impl Amount {

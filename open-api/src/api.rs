@@ -1,5 +1,6 @@
 //! What makes two messages an API.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,7 +20,7 @@ pub trait Api: Send + Sync + 'static {
 }
 
 /// A JSON object that travels.
-pub trait Message: Serialize + DeserializeOwned + Clone + std::fmt::Debug + Send + Sync + 'static {
+pub trait Message: Serialize + DeserializeOwned + JsonSchema + Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Whether it keeps the rules of its page: required fields, lengths, formats.
     ///
     /// # Errors

@@ -1,6 +1,13 @@
 //! The outcome of a call: status, code, message.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+use crate::wire::object::parts;
+use crate::wire::part::{Rule, check_field};
+use crate::{FieldError, Message};
 
 /// Whether a call, or a payment, came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,7 +56,7 @@ impl Serialize for ResultStatus {
 
 impl<'de> Deserialize<'de> for ResultStatus {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let letter = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let letter = Cow::<'de, str>::deserialize(deserializer)?;
         Ok(Self::from(letter.as_ref()))
     }
 }
@@ -216,7 +223,12 @@ pub struct ResultInfo {
     /// Whether it is final.
     pub result_status: ResultStatus,
     /// For people. On input also `resultMsg`, as one sample has it.
-    #[serde(default, alias = "resultMsg", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        alias = "resultMsg",
+        deserialize_with = "text_or_nothing",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub result_message: String,
 }
 
@@ -250,6 +262,45 @@ impl From<ResultCode> for ResultInfo {
 impl std::fmt::Display for ResultInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.result_status.letter(), self.result_code)
+    }
+}
+
+fn text_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Unknown: nobody has said yet what happened.
+impl Default for ResultInfo {
+    fn default() -> Self {
+        ResultCode::UnknownException.into()
+    }
+}
+
+impl Message for ResultInfo {
+    fn check(&self) -> Result<(), FieldError> {
+        check_field(&self.result_code.as_str().to_owned(), "resultCode", Rule::ID)
+    }
+}
+
+parts!(ResultInfo);
+
+impl JsonSchema for ResultInfo {
+    fn schema_name() -> Cow<'static, str> {
+        "Result".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let codes: Vec<_> = ResultCode::ALL.iter().map(ResultCode::as_str).collect();
+        json_schema!({
+            "type": "object",
+            "description": "The outcome of a call, or of a payment.",
+            "properties": {
+                "resultCode": {"type": "string", "minLength": 1, "maxLength": 64, "examples": codes},
+                "resultStatus": {"type": "string", "enum": ["S", "F", "U"]},
+                "resultMessage": {"type": "string"},
+            },
+            "required": ["resultCode", "resultStatus"],
+        })
     }
 }
 

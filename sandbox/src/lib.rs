@@ -11,6 +11,7 @@ pub mod checkout;
 pub mod control;
 pub mod device;
 pub mod explain;
+pub mod gateway;
 pub mod issuer;
 pub mod phone;
 pub mod pos;

@@ -1,0 +1,102 @@
+//! Points in time on the wire.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+/// A point in time, to the millisecond. Written in UTC, as `2025-02-20T08:51:49Z` or
+/// `2025-02-20T08:51:49.090Z`; any ISO 8601 time with a zone is read. What is finer is cut off.
+///
+/// ```
+/// use alipayplus::wire::DateTime;
+///
+/// let time: DateTime = "2019-04-04T12:08:56+05:30".parse().unwrap();
+/// assert_eq!(time.to_string(), "2019-04-04T06:38:56Z");
+/// assert_eq!(time.ms(), 1_554_359_936_000);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DateTime {
+    ms: i64,
+}
+
+impl DateTime {
+    /// `ms` milliseconds after 1970 began in UTC; `None` outside the years -9999 to 9999.
+    #[must_use]
+    pub fn from_ms(ms: i64) -> Option<Self> {
+        Timestamp::from_millisecond(ms).ok().map(|_| Self { ms })
+    }
+
+    /// Milliseconds after 1970 began in UTC.
+    #[must_use]
+    pub fn ms(self) -> i64 {
+        self.ms
+    }
+}
+
+impl FromStr for DateTime {
+    type Err = NotATime;
+
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        let time: Timestamp = text.parse().map_err(|_| NotATime)?;
+        // Cut towards the past, so that a time before 1970 does not become a later one.
+        let ms = time.as_nanosecond().div_euclid(1_000_000);
+        i64::try_from(ms).ok().and_then(Self::from_ms).ok_or(NotATime)
+    }
+}
+
+impl fmt::Display for DateTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = Timestamp::from_millisecond(self.ms).map_err(|_| fmt::Error)?;
+        match self.ms.rem_euclid(1000) {
+            0 => write!(f, "{time:.0}"),
+            _ => write!(f, "{time:.3}"),
+        }
+    }
+}
+
+impl fmt::Debug for DateTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is no point in time: not ISO 8601, without a zone, or outside the years 0 to 9999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a time in ISO 8601 with a zone")]
+pub struct NotATime;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_every_sample_are_read() {
+        for (text, ms) in [
+            ("2025-02-20T08:51:49Z", 1_740_041_509_000),
+            ("2025-02-20T08:51:49.09Z", 1_740_041_509_090),
+            ("2025-02-20T08:51:49.0909999Z", 1_740_041_509_090),
+            ("2025-02-20T08:51:49+00:00", 1_740_041_509_000),
+            ("2025-02-20T16:51:49+08:00", 1_740_041_509_000),
+            ("2025-02-20T16:51:49+0800", 1_740_041_509_000),
+            ("1969-12-31T23:59:59.9999Z", -1),
+        ] {
+            assert_eq!(text.parse::<DateTime>().map(DateTime::ms), Ok(ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_refused() {
+        for text in ["2025-02-20T08:51:49", "2025-02-20", "1740041509000", "", "2025-02-30T00:00:00Z"] {
+            assert_eq!(text.parse::<DateTime>(), Err(NotATime), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_in_utc_with_a_fraction_only_where_there_is_one() {
+        let written = |ms| DateTime::from_ms(ms).unwrap().to_string();
+        assert_eq!(written(1_740_041_509_000), "2025-02-20T08:51:49Z");
+        assert_eq!(written(1_740_041_509_090), "2025-02-20T08:51:49.090Z");
+        assert_eq!(written(-1), "1969-12-31T23:59:59.999Z");
+    }
+}
