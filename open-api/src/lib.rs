@@ -7,14 +7,20 @@
 
 pub mod amount;
 pub mod api;
+pub mod client;
+pub mod clock;
 pub mod field;
 pub mod model;
 pub mod payment;
 pub mod result;
+pub mod server;
+pub mod signature;
+mod transport;
 pub mod wire;
 
 pub use amount::{Amount, Currency};
 pub use api::{Answer, Api, Message};
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use field::{FieldError, FieldProblem};
 pub use result::{ResultCode, ResultInfo, ResultStatus};
 pub use wire::DateTime;
