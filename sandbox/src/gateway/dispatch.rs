@@ -3,7 +3,8 @@
 //! A call is written down before it is sent, and its answer before anything follows from it. So a gateway
 //! that is killed anywhere sends, at worst, the same request once more.
 
-use std::sync::PoisonError;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alipayplus::ResultCode;
@@ -87,7 +88,7 @@ impl Gateway {
             let now_ms = self.clock.wall_ms();
             self.give_up(now_ms, auth_id)?;
             let due = self.books.read(|work| work.due(now_ms, auth_id))?;
-            let due: Vec<(Call, UnderWay<'_>)> =
+            let due: Vec<(Call, UnderWay)> =
                 due.into_iter().filter_map(|call| self.claim(call.seq).map(|claim| (call, claim))).collect();
             if due.is_empty() {
                 return self.books.read(|work| work.next_at_ms(auth_id));
@@ -162,9 +163,9 @@ impl Gateway {
         self.clock.sleep(Duration::from_millis(pause_ms.unsigned_abs())).await;
     }
 
-    fn claim(&self, seq: i64) -> Option<UnderWay<'_>> {
+    fn claim(&self, seq: i64) -> Option<UnderWay> {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        under_way.insert(seq).then_some(UnderWay { gateway: self, seq })
+        under_way.insert(seq).then(|| UnderWay { all: Arc::clone(&self.under_way), seq })
     }
 }
 
@@ -187,13 +188,13 @@ fn verdict(payment: &Payment) -> Option<Verdict> {
 }
 
 /// A call that this process makes now. Dropped, it may be made again.
-struct UnderWay<'a> {
-    gateway: &'a Gateway,
+struct UnderWay {
+    all: Arc<Mutex<HashSet<i64>>>,
     seq: i64,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.gateway.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.seq);
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.seq);
     }
 }

@@ -13,8 +13,10 @@ mod conversion;
 mod dispatch;
 mod events;
 mod fx;
+pub mod http;
 mod mpp;
 mod outcome;
+mod playing;
 mod requests;
 mod scheme_book;
 mod taking;
@@ -35,6 +37,7 @@ pub use dispatch::Verdict;
 pub use events::{Authorisation, Clearing, Expiry, Merchant, Refund, Reversal, SchemeEvent, SchemeId};
 pub use fx::{Quote, Rates};
 pub use mpp::{CallOutcome, Mpp};
+pub use playing::Played;
 pub use scheme_book::{SchemeAuth, SchemeBook};
 
 /// How the gateway behaves, each with its default.
@@ -138,7 +141,7 @@ pub struct Gateway {
     mpp: Arc<dyn Mpp>,
     clock: Arc<dyn Clock>,
     /// Calls under way in this process, so that two tasks do not make one call at once.
-    under_way: Mutex<HashSet<i64>>,
+    under_way: Arc<Mutex<HashSet<i64>>>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -151,7 +154,13 @@ impl Gateway {
     /// A gateway that goes on where `books` stand.
     #[must_use]
     pub fn new(config: GatewayConfig, books: Arc<Books>, mpp: Arc<dyn Mpp>, clock: Arc<dyn Clock>) -> Self {
-        Self { config, books, mpp, clock, under_way: Mutex::default() }
+        Self { config, books, mpp, clock, under_way: Arc::default() }
+    }
+
+    /// How it behaves.
+    #[must_use]
+    pub fn config(&self) -> &GatewayConfig {
+        &self.config
     }
 
     /// Its books.
