@@ -55,3 +55,19 @@ fn decode_base64(text: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     LENIENT.decode_vec(compact.as_slice(), &mut der).map_err(|_| KeyError::NotBase64)?;
     Ok(der)
 }
+
+/// PEM (RFC 7468): lines of 64 characters.
+pub(super) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
+    let mut base64 = Zeroizing::new(String::with_capacity(der.len().saturating_mul(4) / 3 + 4));
+    LENIENT.encode_string(der, &mut base64);
+    let mut pem = Zeroizing::new(String::with_capacity(base64.len() + base64.len() / 64 + 2 * label.len() + 40));
+    pem.push_str(&format!("-----BEGIN {label}-----\n"));
+    for (at, letter) in base64.chars().enumerate() {
+        if at > 0 && at % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(letter);
+    }
+    pem.push_str(&format!("\n-----END {label}-----\n"));
+    pem
+}
