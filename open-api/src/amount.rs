@@ -80,13 +80,20 @@ impl Part for Currency {
     fn schema(_: &mut SchemaGenerator, _: Rule) -> Schema {
         json_schema!({"type": "string", "pattern": "^[A-Z]{3}$"})
     }
+
+    #[cfg(test)]
+    fn any(_: Rule) -> proptest::strategy::BoxedStrategy<Self> {
+        use proptest::strategy::Strategy as _;
+        let codes = ["USD", "EUR", "JPY", "KRW", "IDR", "KWD", "CNY", "ALL"];
+        proptest::sample::select(codes.to_vec()).prop_filter_map("a currency", Self::from_code).boxed()
+    }
 }
 
 object! {
     /// An amount in the smallest unit of its currency: 1.00 USD is 100, 1 JPY is 1.
     ///
     /// The smallest unit is that of ISO 4217. Rupiah (IDR) have two digits there which nobody uses: they
-    /// stay `00` (see [`crate::model::quote`]).
+    /// stay `00`.
     pub struct Amount: Copy, Hash => {
         /// What is counted: three letters of ISO 4217.
         pub currency: Currency = "currency";
@@ -117,6 +124,12 @@ impl Part for Amount {
             schema.insert("properties".to_owned(), serde_json::json!({"value": {"pattern": "[1-9]"}}));
         }
         schema
+    }
+
+    #[cfg(test)]
+    fn any(_: Rule) -> proptest::strategy::BoxedStrategy<Self> {
+        use proptest::strategy::Strategy as _;
+        Self::any_fields().prop_map(|amount| Self::new(amount.currency, amount.value.max(1))).boxed()
     }
 }
 

@@ -19,7 +19,17 @@ pub trait Api: Send + Sync + 'static {
     type Answer: Answer;
 }
 
-/// A JSON object that travels.
+/// A JSON object that travels. Its schema describes what is written; native integers and booleans are
+/// read too, and an optional `null` or `""`.
+///
+/// ```
+/// use alipayplus::payment::mpp::CancelPayment;
+/// use alipayplus::Api;
+/// use schemars::SchemaGenerator;
+///
+/// let schema = SchemaGenerator::default().into_root_schema_for::<<CancelPayment as Api>::Request>();
+/// assert_eq!(schema.to_value()["properties"]["paymentRequestId"]["maxLength"], 64);
+/// ```
 pub trait Message: Serialize + DeserializeOwned + JsonSchema + Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Whether it keeps the rules of its page: required fields, lengths, formats.
     ///

@@ -2,14 +2,18 @@
 //! signatures over the exact bytes, a client and a server layer.
 //!
 //! One folder is one room. `wire` knows the rules of JSON here and no API; `model` holds the objects that
-//! APIs share; the API families, such as `payment`, are declared with both, and know no HTTP. `signature`
-//! knows bytes and keys and no message; `client` and `server` bring the two together.
+//! APIs share; the API families, such as `payment`, are declared with both, and know no HTTP.
+//! `business_time` knows days and windows, `idempotency` when a request is a repeat. `signature` knows bytes
+//! and keys and no message; `client` and `server` bring the two together.
 
 pub mod amount;
 pub mod api;
+pub mod business_time;
 pub mod client;
 pub mod clock;
 pub mod field;
+pub mod idempotency;
+pub mod mobile;
 pub mod model;
 pub mod payment;
 pub mod result;

@@ -305,6 +305,17 @@ impl JsonSchema for ResultInfo {
 }
 
 #[cfg(test)]
+impl ResultInfo {
+    /// Any outcome.
+    fn any_fields() -> proptest::strategy::BoxedStrategy<Self> {
+        use proptest::strategy::Strategy as _;
+        (proptest::sample::select(ResultCode::ALL), <String as crate::wire::Part>::any(Rule::ANY))
+            .prop_map(|(code, message)| Self::new(code, message))
+            .boxed()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -6,10 +6,21 @@
 pub mod acquirer;
 pub mod mpp;
 
+use crate::{FieldError, ResultInfo};
+
+/// An inquiry that could be answered says how the payment stands.
+fn says_how_it_stands(result: &ResultInfo, payment_result: Option<&ResultInfo>) -> Result<(), FieldError> {
+    match result.is_success() && payment_result.is_none() {
+        true => Err(FieldError::missing("paymentResult")),
+        false => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::mpp;
-    use crate::wire;
+    use super::{acquirer, mpp};
+    use crate::model::{Env, OsType, TerminalType};
+    use crate::{Answer, FieldError, Message, ResultCode, ResultInfo, wire};
 
     const PAY: &str = r#"{
         "acquirerId":"A1","pspId":"P1","unknown":{"deep":[1,2]},
@@ -88,5 +99,63 @@ mod tests {
         let pay: mpp::PayRequest = wire::parse(PAY.as_bytes()).unwrap();
         let shown = format!("{pay:?}");
         assert!(shown.contains("R1") && !shown.contains("2088"), "{shown}");
+    }
+
+    #[test]
+    fn a_success_says_who_paid_and_how_the_payment_stands() {
+        let missing = |name| Err(FieldError::missing(name));
+        assert_eq!(mpp::PayAnswer::of(ResultInfo::success()).check(), missing("customerId"));
+        assert_eq!(mpp::InquiryPaymentAnswer::of(ResultInfo::success()).check(), missing("paymentResult"));
+        assert_eq!(acquirer::InquiryPaymentAnswer::of(ResultInfo::success()).check(), missing("paymentResult"));
+        for code in [ResultCode::OrderNotExist, ResultCode::PaymentInProcess] {
+            assert_eq!(mpp::PayAnswer::of(code.clone().into()).check(), Ok(()));
+            assert_eq!(mpp::InquiryPaymentAnswer::of(code.clone().into()).check(), Ok(()));
+            assert_eq!(acquirer::InquiryPaymentAnswer::of(code.into()).check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_that_a_payment_has_not_ended() {
+        let told = |result: ResultCode| {
+            let payment_request_id = "P1".to_owned();
+            mpp::NotifyPaymentRequest { payment_result: result.into(), payment_request_id, ..Default::default() }
+        };
+        let error = FieldError::malformed("paymentResult.resultStatus", "S or F");
+        assert_eq!(told(ResultCode::PaymentInProcess).check(), Err(error));
+        assert_eq!(told(ResultCode::Success).check(), Err(FieldError::missing("paymentId")));
+        assert_eq!(told(ResultCode::OrderIsClosed).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_payment_is_named_by_one_of_its_two_ids() {
+        let none = acquirer::InquiryPaymentRequest::default();
+        assert_eq!(none.check(), Err(FieldError::missing("paymentRequestId")));
+        let by_ours = acquirer::InquiryPaymentRequest { payment_id: Some("A1".to_owned()), ..none };
+        assert_eq!(by_ours.check(), Ok(()));
+    }
+
+    #[test]
+    fn an_order_from_a_phone_names_its_system() {
+        let mut pay: acquirer::PayRequest = wire::parse(PAY.as_bytes()).unwrap();
+        pay.order.env = Some(Env { terminal_type: Some(TerminalType::App), ..Env::default() });
+        assert_eq!(pay.check(), Err(FieldError::missing("order.env.osType")));
+        pay.order.env = Some(Env { os_type: Some(OsType::Android), ..pay.order.env.unwrap_or_default() });
+        assert_eq!(pay.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_refund_beyond_a_payment_needs_somebody_to_give_it_to() {
+        let refund = |kind: &str, more: &str| {
+            let body = format!(
+                r#"{{"pspId":"P1","subScenarioType":"{kind}","refundRequestId":"R1",
+                    "refundAmount":{{"currency":"JPY","value":"100"}}{more}}}"#
+            );
+            wire::parse::<mpp::AdjustRefundRequest>(body.as_bytes()).map(drop)
+        };
+        let missing = |name| Err(FieldError::missing(name));
+        assert_eq!(refund("UNLINKED_REFUND", r#","paymentRequestId":"P1""#), missing("customerId"));
+        assert_eq!(refund("UNLINKED_REFUND", r#","customerId":"2088""#), Ok(()));
+        assert_eq!(refund("EXCEED_REFUND", ""), missing("paymentRequestId"));
+        assert_eq!(refund("EXCEED_REFUND", r#","paymentId":"P1""#), Ok(()));
     }
 }

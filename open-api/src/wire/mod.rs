@@ -19,10 +19,12 @@ mod json;
 pub(crate) mod object;
 pub(crate) mod part;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use json::Json;
-pub use part::{Part, Rule};
+pub(crate) use part::{Part, Rule};
 pub use time::DateTime;
 
 use crate::{FieldError, Message};

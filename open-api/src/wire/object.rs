@@ -91,6 +91,23 @@ macro_rules! object {
             }
         }
 
+        #[cfg(test)]
+        impl $name {
+            /// Any values that each keep their own rule; rules between fields may be broken.
+            pub(crate) fn any_fields() -> proptest::strategy::BoxedStrategy<Self> {
+                use proptest::strategy::{Just, Strategy as _};
+                use $crate::wire::part::Part;
+                let objects = Just(Self::default()).boxed();
+                $( let objects = (objects, <$type as Part>::any($crate::wire::object::rule!($($rule)?)))
+                    .prop_map(|(mut object, value)| {
+                        object.$field = value;
+                        object
+                    })
+                    .boxed(); )*
+                objects
+            }
+        }
+
         /// Leaves out what is absent, and shows nothing personal or secret.
         impl std::fmt::Debug for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -128,6 +145,11 @@ macro_rules! parts {
                 _: $crate::wire::part::Rule,
             ) -> schemars::Schema {
                 generator.subschema_for::<Self>()
+            }
+
+            #[cfg(test)]
+            fn any(_: $crate::wire::part::Rule) -> proptest::strategy::BoxedStrategy<Self> {
+                Self::any_fields()
             }
         }
     )* };
@@ -195,6 +217,14 @@ macro_rules! words {
                 let mut schema = $crate::wire::part::text_schema(rule);
                 schema.insert("examples".to_owned(), serde_json::json!([$($wire),*]));
                 schema
+            }
+
+            #[cfg(test)]
+            fn any(rule: $crate::wire::part::Rule) -> proptest::strategy::BoxedStrategy<Self> {
+                use proptest::strategy::Strategy as _;
+                let known = proptest::sample::select(vec![$($wire.to_owned()),*]);
+                let words = proptest::prop_oneof![known, <String as $crate::wire::part::Part>::any(rule)];
+                words.prop_map(|word| Self::from(word.as_str())).boxed()
             }
         }
     };

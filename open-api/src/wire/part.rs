@@ -3,6 +3,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+#[cfg(test)]
+use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
+
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 use serde::ser::{SerializeSeq, Serializer};
@@ -13,42 +16,40 @@ use crate::{FieldError, FieldProblem};
 
 /// What a page says about one field, beside its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// The most characters of a text, of each text in a list.
-    pub max: Option<usize>,
+    pub(crate) max: Option<usize>,
     /// An amount of 0 is not enough.
-    pub positive: bool,
+    pub(crate) positive: bool,
     /// Personal or secret: `Debug` does not show it.
-    pub private: bool,
+    pub(crate) private: bool,
 }
 
 impl Rule {
     /// No rule.
-    pub const ANY: Self = Self { max: None, positive: false, private: false };
+    pub(crate) const ANY: Self = Self { max: None, positive: false, private: false };
     /// A URL: at most 2048 characters (our reading; no page says so for each).
-    pub const URL: Self = Self::max(2048);
+    pub(crate) const URL: Self = Self::max(2048);
     /// An identifier: at most 64 characters.
-    pub const ID: Self = Self::max(64);
+    pub(crate) const ID: Self = Self::max(64);
     /// An amount of at least 1.
-    pub const POSITIVE: Self = Self { positive: true, ..Self::ANY };
+    pub(crate) const POSITIVE: Self = Self { positive: true, ..Self::ANY };
     /// No rule, but personal.
-    pub const PRIVATE: Self = Self::ANY.private();
+    pub(crate) const PRIVATE: Self = Self::ANY.private();
 
     /// At most `max` characters.
-    #[must_use]
-    pub const fn max(max: usize) -> Self {
+    pub(crate) const fn max(max: usize) -> Self {
         Self { max: Some(max), ..Self::ANY }
     }
 
     /// The same, and personal or secret.
-    #[must_use]
-    pub const fn private(self) -> Self {
+    pub(crate) const fn private(self) -> Self {
         Self { private: true, ..self }
     }
 }
 
 /// A field's value: how it is written, read, checked and described.
-pub trait Part: Sized {
+pub(crate) trait Part: Sized + fmt::Debug + 'static {
     /// What stands for a field that is not there; `None` if it must be there.
     fn absent() -> Option<Self> {
         None
@@ -79,6 +80,10 @@ pub trait Part: Sized {
 
     /// What `rule` allows, as JSON schema.
     fn schema(generator: &mut SchemaGenerator, rule: Rule) -> Schema;
+
+    /// For tests: any value that keeps `rule`.
+    #[cfg(test)]
+    fn any(rule: Rule) -> BoxedStrategy<Self>;
 }
 
 /// That a field which must be there is there, and keeps its rules.
@@ -155,6 +160,12 @@ impl Part for String {
     fn schema(_: &mut SchemaGenerator, rule: Rule) -> Schema {
         text_schema(rule)
     }
+
+    #[cfg(test)]
+    fn any(rule: Rule) -> BoxedStrategy<Self> {
+        let most = rule.max.unwrap_or(6).min(6);
+        proptest::collection::vec(any::<char>(), 1..=most).prop_map(|text| text.into_iter().collect()).boxed()
+    }
 }
 
 struct Text;
@@ -193,6 +204,11 @@ impl Part for u64 {
 
     fn schema(_: &mut SchemaGenerator, _: Rule) -> Schema {
         json_schema!({"type": "string", "pattern": "^[0-9]{1,19}$"})
+    }
+
+    #[cfg(test)]
+    fn any(_: Rule) -> BoxedStrategy<Self> {
+        prop_oneof![0..=i64::MAX.unsigned_abs(), Just(0), Just(i64::MAX.unsigned_abs())].boxed()
     }
 }
 
@@ -234,6 +250,11 @@ impl Part for bool {
 
     fn schema(_: &mut SchemaGenerator, _: Rule) -> Schema {
         json_schema!({"type": "string", "enum": ["true", "false"]})
+    }
+
+    #[cfg(test)]
+    fn any(_: Rule) -> BoxedStrategy<Self> {
+        any::<bool>().boxed()
     }
 }
 
@@ -278,6 +299,11 @@ impl Part for DateTime {
     fn schema(_: &mut SchemaGenerator, _: Rule) -> Schema {
         json_schema!({"type": "string", "format": "date-time"})
     }
+
+    #[cfg(test)]
+    fn any(_: Rule) -> BoxedStrategy<Self> {
+        (-62_135_596_800_000_i64..=253_402_207_200_999).prop_filter_map("in range", DateTime::from_ms).boxed()
+    }
 }
 
 impl<T: Part> Part for Option<T> {
@@ -306,6 +332,11 @@ impl<T: Part> Part for Option<T> {
 
     fn schema(generator: &mut SchemaGenerator, rule: Rule) -> Schema {
         T::schema(generator, rule)
+    }
+
+    #[cfg(test)]
+    fn any(rule: Rule) -> BoxedStrategy<Self> {
+        proptest::option::of(T::any(rule)).boxed()
     }
 }
 
@@ -360,6 +391,11 @@ impl<T: Part> Part for Vec<T> {
     fn schema(generator: &mut SchemaGenerator, rule: Rule) -> Schema {
         let items = T::schema(generator, rule);
         json_schema!({"type": "array", "items": items})
+    }
+
+    #[cfg(test)]
+    fn any(rule: Rule) -> BoxedStrategy<Self> {
+        proptest::collection::vec(T::any(rule), 0..3).boxed()
     }
 }
 

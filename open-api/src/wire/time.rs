@@ -61,7 +61,7 @@ impl fmt::Debug for DateTime {
     }
 }
 
-/// The text is no point in time: not ISO 8601, without a zone, or outside the years 0 to 9999.
+/// The text is no point in time: not ISO 8601, without a zone, or outside the years -9999 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a time in ISO 8601 with a zone")]
 pub struct NotATime;

@@ -123,7 +123,7 @@ fn inquiry_names_a_payment(request: &InquiryPaymentRequest) -> Result<(), FieldE
 object! {
     /// What became of it. `result` says whether the question could be answered, `payment_result` how the
     /// payment stands.
-    pub struct InquiryPaymentAnswer => {
+    pub struct InquiryPaymentAnswer checked by says_how_it_stands => {
         /// The outcome of the call.
         pub result: ResultInfo = "result";
         /// The outcome of the payment; there if the call succeeded.
@@ -155,6 +155,10 @@ object! {
         /// What happened to it, refunds too.
         pub transactions: Vec<Transaction> = "transactions";
     }
+}
+
+fn says_how_it_stands(answer: &InquiryPaymentAnswer) -> Result<(), FieldError> {
+    super::super::says_how_it_stands(&answer.result, answer.payment_result.as_ref())
 }
 
 api! {

@@ -3,7 +3,7 @@
 use crate::model::{Order, PaymentFactor, PaymentMethod, PaymentPromoInfo, Quote, SurchargeInfo};
 use crate::wire::object::{answers, api, object};
 use crate::wire::{DateTime, Rule};
-use crate::{Amount, ResultInfo};
+use crate::{Amount, FieldError, ResultInfo};
 
 api! {
     /// A+ asks the wallet to pay: a code shown by the user, an agreement, a tap (docs: api_mpp/pay,
@@ -76,7 +76,7 @@ impl PayRequest {
 
 object! {
     /// Whether it was paid.
-    pub struct PayAnswer => {
+    pub struct PayAnswer checked by names_the_payer => {
         /// The outcome, of the call and of the payment.
         pub result: ResultInfo = "result";
         /// The payment's id at the wallet, at most 64 characters.
@@ -87,6 +87,14 @@ object! {
         pub customer_id: Option<String> = "customerId", Rule::ID.private();
         /// Where the user has to go to finish it.
         pub payment_url: Option<String> = "paymentUrl", Rule::URL.private();
+    }
+}
+
+/// Who paid is known once it is paid.
+fn names_the_payer(answer: &PayAnswer) -> Result<(), FieldError> {
+    match answer.result.is_success() && answer.customer_id.as_deref().unwrap_or_default().is_empty() {
+        true => Err(FieldError::missing("customerId")),
+        false => Ok(()),
     }
 }
 
@@ -111,7 +119,7 @@ object! {
 object! {
     /// What became of it. `result` says whether the question could be answered (`ORDER_NOT_EXIST` if
     /// nobody knows the payment), `payment_result` how the payment stands.
-    pub struct InquiryPaymentAnswer => {
+    pub struct InquiryPaymentAnswer checked by says_how_it_stands => {
         /// The outcome of the call.
         pub result: ResultInfo = "result";
         /// The outcome of the payment; there if the call succeeded.
@@ -129,6 +137,10 @@ object! {
         /// What may be declared to customs.
         pub customs_declaration_amount: Option<Amount> = "customsDeclarationAmount";
     }
+}
+
+fn says_how_it_stands(answer: &InquiryPaymentAnswer) -> Result<(), FieldError> {
+    super::super::says_how_it_stands(&answer.result, answer.payment_result.as_ref())
 }
 
 api! {
