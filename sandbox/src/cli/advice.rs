@@ -144,6 +144,7 @@ mod tests {
             relay_resisted: None,
             cryptogram_verified: None,
             reference: None,
+            provider: None,
             trace: Vec::new(),
         };
         PhonePayment { payment, code: Some(code) }

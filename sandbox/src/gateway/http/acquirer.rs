@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use alipayplus::payment::acquirer::{
-    CancelPaymentAnswer, CancelPaymentRequest, InquiryPaymentAnswer, InquiryPaymentRequest, RefundAnswer,
-    RefundRequest,
+    CancelPaymentAnswer, CancelPaymentRequest, InquiryPaymentAnswer, InquiryPaymentRequest, RefundAnswer, RefundRequest,
 };
 use alipayplus::{DateTime, ResultCode, ResultInfo};
 use sha2::{Digest, Sha256};
@@ -121,7 +120,8 @@ impl Acquiring {
     fn find(&self, request_id: Option<&str>, payment_id: Option<&str>) -> Result<Payment, ResultInfo> {
         let payments = self.gateway.books().payments().map_err(unknown)?;
         let is_meant = |payment: &Payment| {
-            request_id.is_none_or(|id| id == payment.auth_id.as_str()) && payment_id.is_none_or(|id| id == payment.request_id)
+            request_id.is_none_or(|id| id == payment.auth_id.as_str())
+                && payment_id.is_none_or(|id| id == payment.request_id)
         };
         let found = payments.into_iter().find(|payment| !payment.standing.beyond && is_meant(payment));
         found.ok_or_else(|| ResultCode::OrderNotExist.into())

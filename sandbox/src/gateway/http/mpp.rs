@@ -114,10 +114,7 @@ impl Mpp for MppLine {
         self.ask::<messages::Pay>(request).await
     }
 
-    async fn inquiry(
-        &self,
-        request: &messages::InquiryPaymentRequest,
-    ) -> CallOutcome<messages::InquiryPaymentAnswer> {
+    async fn inquiry(&self, request: &messages::InquiryPaymentRequest) -> CallOutcome<messages::InquiryPaymentAnswer> {
         self.ask::<messages::InquiryPayment>(request).await
     }
 
