@@ -33,6 +33,9 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use mpp_server::accounts::Accounts;
+use mpp_server::payments::Payments;
+use mpp_server::store::Store;
 use nfcwallet_core::card::profile::Profile;
 use nfcwallet_core::token::Suspender;
 use nfcwallet_core::token_service::operations::{Decision, MessageContent};
@@ -42,7 +45,9 @@ use serde_json::{Value, json};
 
 use crate::checkout::{Acquirer, AcquirerError, CaKeys, IssuerAcquirer};
 use crate::issuer::{Authorisation, AuthorisationRequest, Personalisation, TrackRequest};
-use crate::relay::{FaultRule, Faults, MppServer};
+use crate::gateway::Gateway;
+use crate::gateway::http::{Journal, ServersClock, Strikes};
+use crate::relay::{FaultRule, Faults, Road};
 use crate::token_service::{AdminError, CredentialView, Policy, ScheduledRefusal, ServiceEndpoint, TokenService};
 
 /// What the control API steers. Cheap to clone.
@@ -54,10 +59,24 @@ pub struct Control {
     pub endpoint: Arc<ServiceEndpoint>,
     /// The faults at the relay.
     pub faults: Arc<Faults>,
-    /// The relay.
-    pub mpp: MppServer,
+    /// The road between the app and its server.
+    pub road: Road,
     /// The issuer, as terminals reach it.
     pub acquirer: IssuerAcquirer,
+    /// The gateway's acquiring side.
+    pub gateway: Arc<Gateway>,
+    /// The signed calls.
+    pub journal: Arc<Journal>,
+    /// The faults between gateway and provider.
+    pub strikes: Arc<Strikes>,
+    /// The provider's users.
+    pub accounts: Accounts,
+    /// The provider's payments.
+    pub payments: Payments,
+    /// The provider's database.
+    pub store: Store,
+    /// The servers' time.
+    pub clock: Arc<ServersClock>,
 }
 
 impl Control {
@@ -171,7 +190,7 @@ async fn state(State(control): State<Control>) -> Result<Json<Value>, AdminError
     let service = control.ask(TokenService::state).await?;
     Ok(Json(json!({
         "service": service,
-        "relay": { "requests": control.mpp.seen(), "faults": control.faults.pending() },
+        "relay": { "requests": control.road.seen(), "faults": control.faults.pending() },
         "policy": control.service.policy(),
         "clock_offset_ms": control.service.clock().offset_ms(),
         "current_kid": control.endpoint.current_kid(),
@@ -327,6 +346,6 @@ async fn ask_issuer(
 
 async fn reset(State(control): State<Control>) -> Result<Json<Value>, AdminError> {
     control.faults.clear();
-    control.mpp.reset();
+    control.road.reset();
     control.tell(|service| service.reset().map_err(|error| AdminError::Failed(error.to_string()))).await
 }

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -13,6 +12,7 @@ use super::provider::{ProviderLine, Sale};
 use crate::gateway::Gateway;
 use crate::issuer::{Authorisation, AuthorisationRequest, CaPublicKey, Issuer, IssuerError, TrackRequest};
 use crate::token_service::TokenService;
+use crate::wait::wait_for;
 
 /// The issuer answers at once; a server that is silent for this long is broken.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -167,13 +167,8 @@ impl HttpAcquirer {
         request: reqwest::RequestBuilder,
     ) -> Result<T, AcquirerError> {
         let control = self.control;
-        let (sender, receiver) = sync_channel(1);
-        self.runtime.spawn(async move {
-            // A caller that is gone wants no answer.
-            drop(sender.send(exchange(control, request).await));
-        });
         let stopped = |_| AcquirerError::Unreachable { control, reason: "the runtime has stopped".to_owned() };
-        receiver.recv().map_err(stopped)?
+        wait_for(&self.runtime, exchange(control, request)).map_err(stopped)?
     }
 }
 

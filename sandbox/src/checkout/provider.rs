@@ -1,7 +1,6 @@
 //! After the issuer's yes: the gateway asks the payment provider for the user's money.
 
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 
 use alipayplus::{Amount, Currency, ResultCode};
 use tokio::runtime::Handle;
@@ -9,6 +8,7 @@ use tokio::runtime::Handle;
 use super::AcquirerError;
 use crate::gateway::{self, Gateway, Merchant, SchemeEvent, SchemeId, Verdict};
 use crate::issuer::{Authorisation, Decision, DeclineReason, ProviderAnswer};
+use crate::wait::wait_for;
 
 /// Tag 9C of a refund (ISO 8583, processing code 20).
 const REFUND: u8 = 0x20;
@@ -62,13 +62,9 @@ impl ProviderLine {
     /// On the runtime, because the terminal may be on any thread.
     fn ask(&self, event: SchemeEvent) -> Result<ProviderAnswer, AcquirerError> {
         let gateway = Arc::clone(&self.gateway);
-        let (sender, receiver) = sync_channel(1);
-        self.runtime.spawn(async move {
-            // A terminal that is gone wants no answer.
-            drop(sender.send(answer_to(&gateway, &event).await));
-        });
-        let answer = receiver.recv().map_err(|_| AcquirerError::Gateway { reason: "it has stopped".to_owned() })?;
-        answer.map_err(|error| AcquirerError::Gateway { reason: error.to_string() })
+        let answer = wait_for(&self.runtime, async move { answer_to(&gateway, &event).await });
+        let failed = |error: &dyn std::fmt::Display| AcquirerError::Gateway { reason: error.to_string() };
+        answer.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
     }
 }
 
