@@ -101,7 +101,6 @@ pub struct Addresses {
 pub struct MppServer;
 
 /// A server that runs. Dropping it gives the word to stop and does not wait.
-#[derive(Debug)]
 pub struct Running {
     /// Where it listens.
     pub addresses: Addresses,
@@ -197,6 +196,12 @@ impl Running {
             tracing::warn!("stopped while something was still running");
         }
         all_ended && closed
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 

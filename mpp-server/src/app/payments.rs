@@ -11,11 +11,11 @@ use serde::Serialize;
 use super::answer::AppError;
 use super::login::LoggedIn;
 use super::{App, iso_time};
-use crate::payments::{Cursor, HistoryItem, Payment, PaymentStatus, RefundRecord};
+use crate::payments::{Cursor, HistoryItem, Mark, Payment, PaymentStatus, RefundRecord};
 
 /// Items of a page, unless it says otherwise, and at most.
-const PAGE: u64 = 20;
-const MAX_PAGE: u64 = 100;
+const PAGE: u32 = 20;
+const MAX_PAGE: u32 = 100;
 
 /// What is on the account.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -121,14 +121,10 @@ pub(crate) async fn history(
     session: LoggedIn,
     RawQuery(query): RawQuery,
 ) -> Result<Json<HistoryAnswer>, AppError> {
-    let (limit, before) = page(query.as_deref().unwrap_or_default())?;
-    // One more than asked for, to know whether there is a next page.
-    let mut found = app.payments.history(&session.customer_id, before, limit.saturating_add(1)).await?;
-    let has_more = found.len() as u64 > limit;
-    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let next = found.last().filter(|_| has_more).map(|last| to_text(&last.cursor()));
-    let items = found.into_iter().filter_map(item).collect();
-    Ok(Json(HistoryAnswer { items, next }))
+    let (limit, start) = page(query.as_deref().unwrap_or_default())?;
+    let page = app.payments.history(&session.customer_id, start, limit).await?;
+    let items = page.items.into_iter().filter_map(item).collect();
+    Ok(Json(HistoryAnswer { items, next: page.next.as_ref().map(to_text) }))
 }
 
 pub(crate) async fn by_id(
@@ -166,8 +162,8 @@ impl App {
 }
 
 /// `limit` and `before` of a query. Others are none of ours.
-fn page(query: &str) -> Result<(u64, Option<Cursor>), AppError> {
-    let (mut limit, mut before) = (PAGE, None);
+fn page(query: &str) -> Result<(u32, Cursor), AppError> {
+    let (mut limit, mut start) = (PAGE, Cursor::default());
     for (name, value) in query.split('&').filter_map(|part| part.split_once('=')) {
         match name {
             "limit" => {
@@ -175,30 +171,35 @@ fn page(query: &str) -> Result<(u64, Option<Cursor>), AppError> {
                 limit = asked.ok_or_else(|| AppError::bad_request(format!("limit: allowed are 1 to {MAX_PAGE}")))?;
             }
             "before" => {
-                let cursor = from_text(value).ok_or_else(|| AppError::bad_request("before: is not a page's next"))?;
-                before = Some(cursor);
+                start = from_text(value).ok_or_else(|| AppError::bad_request("before: is not a page's next"))?;
             }
             _ => {}
         }
     }
-    Ok((limit, before))
+    Ok((limit, start))
 }
 
 /// Letters and digits only, so that it fits a query as it is.
 fn to_text(cursor: &Cursor) -> String {
-    hex::encode(format!("{}.{}", cursor.at_ms, cursor.id))
+    let Cursor { payments, refunds } = cursor;
+    let marks = (payments.at_ms, &payments.id, refunds.at_ms, &refunds.id);
+    hex::encode(serde_json::json!(marks).to_string())
 }
 
 fn from_text(text: &str) -> Option<Cursor> {
-    let text = String::from_utf8(hex::decode(text).ok()?).ok()?;
-    let (at_ms, id) = text.split_once('.')?;
-    let is_id = id.chars().count() <= 64 && !id.contains('\0');
-    Some(Cursor { at_ms: at_ms.parse().ok()?, id: id.to_owned() }).filter(|_| is_id)
+    let (paid_at, payment, refunded_at, refund): (i64, String, i64, String) =
+        serde_json::from_slice(&hex::decode(text).ok()?).ok()?;
+    let is_id = |id: &str| id.chars().count() <= 64 && !id.contains('\0');
+    let cursor = Cursor {
+        payments: Mark { at_ms: paid_at, id: payment },
+        refunds: Mark { at_ms: refunded_at, id: refund },
+    };
+    Some(cursor).filter(|cursor| is_id(&cursor.payments.id) && is_id(&cursor.refunds.id))
 }
 
 fn item(item: HistoryItem) -> Option<Item> {
     match item {
-        HistoryItem::Payment(payment) => payment_item(payment).map(Item::Payment),
+        HistoryItem::Payment(payment) => payment_item(*payment).map(Item::Payment),
         HistoryItem::Refund(refund) => refund_item(refund).map(Item::Refund),
     }
 }
@@ -249,10 +250,13 @@ mod tests {
 
     #[test]
     fn a_page_begins_where_the_one_before_ended() {
-        let cursor = Cursor { at_ms: -7, id: "R.1&x=ü".to_owned() };
-        let (limit, before) = page(&format!("limit=3&before={}&other", to_text(&cursor))).unwrap();
-        assert_eq!((limit, before), (3, Some(cursor)));
-        assert_eq!(page("").unwrap(), (PAGE, None));
+        let cursor = Cursor {
+            payments: Mark { at_ms: -7, id: "R.1&x=ü".to_owned() },
+            refunds: Mark { at_ms: i64::MAX, id: String::new() },
+        };
+        let (limit, start) = page(&format!("limit=3&before={}&other", to_text(&cursor))).unwrap();
+        assert_eq!((limit, start), (3, cursor));
+        assert_eq!(page("").unwrap(), (PAGE, Cursor::default()));
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Outbound {
         let request = SdkProxyRequest {
             sdk_request_header: kind.to_owned(),
             sdk_request_body: Some(body),
-            customer_id: Some(customer_id),
+            customer_id,
         };
         let options = self.options(self.parts.sdk_proxy_path.clone());
         match self.client.call::<SdkProxy>(&request, options).await {

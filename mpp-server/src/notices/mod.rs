@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use alipayplus::ResultStatus;
 
+pub use schedule::Schedule;
+
 use crate::clock::Clock;
 use crate::ids::make_id;
 use crate::payments::{self, Payment};
@@ -31,6 +33,7 @@ const LEASE: &str = "UPDATE notices SET lease = $1, leased_until = $2
     RETURNING payment_request_id, created_at, attempts";
 const SETTLE: &str = "UPDATE notices SET status = $3, attempts = $4, due_at = $5, lease = NULL, leased_until = 0
     WHERE payment_request_id = $1 AND lease = $2 AND status = 'WAITING'";
+const WAITING: &str = "SELECT COUNT(*) FROM notices WHERE status = 'WAITING'";
 const NEXT_DUE: &str = "SELECT MIN(due_at) FROM notices WHERE status = 'WAITING'";
 
 /// The values of a new notice, due at once.
@@ -73,13 +76,20 @@ pub enum Sent {
 pub struct Notices {
     store: Store,
     clock: Arc<dyn Clock>,
+    schedule: Arc<Schedule>,
 }
 
 impl Notices {
     /// The notices of `store`.
     #[must_use]
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+        Self::with_schedule(store, clock, Schedule::default())
+    }
+
+    /// The same, sent again by `schedule`.
+    #[must_use]
+    pub fn with_schedule(store: Store, clock: Arc<dyn Clock>, schedule: Schedule) -> Self {
+        Self { store, clock, schedule: Arc::new(schedule) }
     }
 
     /// At most `limit` notices that are due. They are the caller's for a minute; [`Self::settle`] each.
@@ -99,7 +109,7 @@ impl Notices {
     pub async fn settle(&self, notice: &Notice, sent: Sent) -> Result<bool, StoreError> {
         let now = self.clock.now_ms();
         let attempts = notice.attempts.saturating_add(1);
-        let next = schedule::next(notice.created_at_ms, attempts, now);
+        let next = self.schedule.next(notice.created_at_ms, attempts, now);
         let (status, due) = match (sent, next) {
             (Sent::Acknowledged, _) => ("ACKNOWLEDGED", now),
             (Sent::Failed, Some(due)) => ("WAITING", due),
@@ -111,6 +121,14 @@ impl Notices {
             tx.execute(SETTLE, &values)
         });
         Ok(settled.await? > 0)
+    }
+
+    /// How many notices are not acknowledged yet.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn waiting(&self) -> Result<u64, StoreError> {
+        self.store.read(|tx| tx.query_one(WAITING, &[])?.map_or(Ok(0), |mut row| row.unsigned())).await
     }
 
     /// When the next notice is due, in milliseconds since 1970; it may be leased. `None` if none waits.

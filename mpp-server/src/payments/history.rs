@@ -70,6 +70,19 @@ impl Payments {
         found.await
     }
 
+    /// The user's payment with this `paymentId`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn by_payment_id(&self, customer_id: &str, payment_id: &str) -> Result<Option<Payment>, StoreError> {
+        let (customer_id, payment_id) = (customer_id.to_owned(), payment_id.to_owned());
+        let found = self.store.read(move |tx| {
+            let row = tx.query_one(payment::BY_PAYMENT_ID, &[(&payment_id).into(), (&customer_id).into()])?;
+            row.map(Payment::read).transpose()
+        });
+        found.await
+    }
+
     /// The refunds of a payment that were granted, oldest first.
     ///
     /// # Errors

@@ -123,6 +123,9 @@ pub(super) const BY_REFERENCE: &str = concat!(
     columns!(),
     " FROM payments WHERE reference = $1 AND customer_id = $2 ORDER BY created_at DESC, payment_request_id DESC LIMIT 1"
 );
+/// A user's payment by this server's name for it.
+pub(super) const BY_PAYMENT_ID: &str =
+    concat!("SELECT ", columns!(), " FROM payments WHERE payment_id = $1 AND customer_id = $2");
 
 const INSERT: &str = concat!(
     "INSERT INTO payments (",

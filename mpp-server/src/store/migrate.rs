@@ -10,7 +10,10 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 1] = [Migration { version: 1, sql: include_str!("migrations/0001_begin.sql") }];
+const MIGRATIONS: [Migration; 2] = [
+    Migration { version: 1, sql: include_str!("migrations/0001_begin.sql") },
+    Migration { version: 2, sql: include_str!("migrations/0002_sessions.sql") },
+];
 
 const MAKE_BOOK: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY,
