@@ -142,6 +142,20 @@ fn a_schema_tells_lengths_and_two_messages_of_one_name_apart() {
     assert_eq!(schema["properties"]["acquirerId"]["description"], "The acquirer, at most 64 characters.");
 }
 
+#[test]
+fn a_body_that_is_no_object_is_refused() {
+    for (body, error) in [
+        ("[]", "body is not an object"),
+        ("7", "body is not an object"),
+        ("null", "body is required"),
+        ("{", "body is not JSON"),
+        ("{\"x\":1,\"x\":1}", "body is not JSON with each name once in an object"),
+    ] {
+        let refused = wire::parse::<payment::mpp::PayRequest>(body.as_bytes()).unwrap_err();
+        assert_eq!(refused.to_string(), error);
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

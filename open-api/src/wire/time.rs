@@ -21,10 +21,13 @@ pub struct DateTime {
 }
 
 impl DateTime {
-    /// `ms` milliseconds after 1970 began in UTC; `None` outside the years -9999 to 9999.
+    /// When the year 0 began: years before it cannot be written with four digits.
+    const MIN_MS: i64 = -62_167_219_200_000;
+
+    /// `ms` milliseconds after 1970 began in UTC; `None` outside the years 0 to 9999.
     #[must_use]
     pub fn from_ms(ms: i64) -> Option<Self> {
-        Timestamp::from_millisecond(ms).ok().map(|_| Self { ms })
+        (ms >= Self::MIN_MS && Timestamp::from_millisecond(ms).is_ok()).then_some(Self { ms })
     }
 
     /// Milliseconds after 1970 began in UTC.
@@ -61,7 +64,7 @@ impl fmt::Debug for DateTime {
     }
 }
 
-/// The text is no point in time: not ISO 8601, without a zone, or outside the years -9999 to 9999.
+/// The text is no point in time: not ISO 8601, without a zone, or outside the years 0 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a time in ISO 8601 with a zone")]
 pub struct NotATime;
@@ -90,6 +93,15 @@ mod tests {
         for text in ["2025-02-20T08:51:49", "2025-02-20", "1740041509000", "", "2025-02-30T00:00:00Z"] {
             assert_eq!(text.parse::<DateTime>(), Err(NotATime), "{text}");
         }
+    }
+
+    #[test]
+    fn a_year_has_four_digits() {
+        assert_eq!(DateTime::from_ms(-62_167_219_200_000).unwrap().to_string(), "0000-01-01T00:00:00Z");
+        for ms in [-62_167_219_200_001, i64::MIN, i64::MAX, 253_402_300_800_000] {
+            assert_eq!(DateTime::from_ms(ms), None);
+        }
+        assert_eq!("-000001-12-31T00:00:00Z".parse::<DateTime>(), Err(NotATime));
     }
 
     #[test]
