@@ -47,7 +47,6 @@ const STOP_PATIENCE: Duration = Duration::from_millis(500);
 pub struct Sandbox {
     addresses: Addresses,
     control: Control,
-    issuer: Arc<Issuer>,
     provider: Option<Running>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
@@ -134,6 +133,7 @@ impl Sandbox {
             service,
             endpoint,
             faults,
+            issuer,
             road: road.clone(),
             acquirer,
             gateway: Arc::clone(&gateway),
@@ -154,7 +154,7 @@ impl Sandbox {
             .collect::<Result<Vec<_>, _>>()?;
         servers.push(handle.spawn(work(gateway, stopped)));
         let (provider, runtime) = (Some(provider), Some(runtime));
-        Ok(Self { addresses, control, issuer, provider, stop, servers, runtime, handle })
+        Ok(Self { addresses, control, provider, stop, servers, runtime, handle })
     }
 
     /// Where it listens.
@@ -226,7 +226,7 @@ impl Sandbox {
     /// The issuer and its ledger.
     #[must_use]
     pub fn issuer(&self) -> &Arc<Issuer> {
-        &self.issuer
+        &self.control.issuer
     }
 
     /// What the control API does, without HTTP.
@@ -346,9 +346,8 @@ async fn work(gateway: Arc<Gateway>, mut stopped: watch::Receiver<bool>) {
         // Ends also when the sender is gone.
         _ = stopped.wait_for(|stop| *stop) => {}
         ended = gateway.run() => {
-            if let Err(error) = ended {
-                tracing::error!(%error, "the gateway failed");
-            }
+            let Err(error) = ended;
+            tracing::error!(%error, "the gateway failed");
         }
     }
 }

@@ -157,4 +157,3 @@ pub(super) fn bind(port: u16) -> Result<(TcpListener, SocketAddr), SandboxError>
     let address = listener.local_addr().map_err(problem)?;
     Ok((listener, address))
 }
-

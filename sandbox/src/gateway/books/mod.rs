@@ -165,6 +165,14 @@ impl Books {
         Ok(self.read(|work| work.event(id))?.map(|(event, _)| event))
     }
 
+    /// Every event that was taken, in their order.
+    ///
+    /// # Errors
+    /// [`GatewayError::Books`].
+    pub fn events(&self) -> Result<Vec<SchemeEvent>, GatewayError> {
+        self.read(|work| work.events())
+    }
+
     /// Every call, in the order in which it was asked for.
     ///
     /// # Errors

@@ -77,6 +77,12 @@ impl<'a> Work<'a> {
         }
     }
 
+    pub(crate) fn events(&self) -> Result<Vec<SchemeEvent>, GatewayError> {
+        let mut statement = self.tx.prepare("SELECT content FROM event ORDER BY seq")?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        rows.map(|content| Ok(serde_json::from_str(&content?)?)).collect()
+    }
+
     pub(crate) fn conversions(&self) -> Result<Vec<(String, RowId)>, GatewayError> {
         let mut statement = self.tx.prepare("SELECT id, conversion FROM event ORDER BY seq")?;
         let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;

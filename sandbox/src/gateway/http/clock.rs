@@ -50,6 +50,12 @@ impl alipayplus::Clock for ServersClock {
     }
 }
 
+impl mpp_server::clock::Clock for ServersClock {
+    fn now_ms(&self) -> i64 {
+        self.service.clock().now_ms()
+    }
+}
+
 impl nfcwallet_core::host::Clock for ServersClock {
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
