@@ -42,6 +42,9 @@ use crate::wait::wait_for;
 /// How long requests that are under way may take to end when the sandbox stops.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
+/// A journey through time is noticed after so long: calls become due, authorisations expire.
+const CLOCK_PAUSE: Duration = Duration::from_millis(250);
+
 /// A running sandbox. It has threads of its own, so it may be started and dropped anywhere; it stops
 /// when it is dropped.
 pub struct Sandbox {
@@ -342,7 +345,14 @@ fn start_provider(
 
 /// The gateway's calls that are due, until the sandbox stops.
 async fn work(gateway: Arc<Gateway>, mut stopped: watch::Receiver<bool>) {
+    let look_again = async {
+        loop {
+            tokio::time::sleep(CLOCK_PAUSE).await;
+            gateway.look_again();
+        }
+    };
     tokio::select! {
+        () = look_again => {}
         // Ends also when the sender is gone.
         _ = stopped.wait_for(|stop| *stop) => {}
         ended = gateway.run() => {

@@ -4,12 +4,14 @@
 //! that is killed anywhere sends, at worst, the same request once more.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alipayplus::ResultCode;
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt};
+use tokio::sync::futures::Notified;
 
 use super::books::Call;
 use super::events::{Authorisation, SchemeEvent, SchemeId};
@@ -43,11 +45,13 @@ impl Gateway {
     pub async fn authorise(&self, asked: &Authorisation) -> Result<Verdict, GatewayError> {
         self.take(&SchemeEvent::Authorisation(asked.clone()))?;
         loop {
+            // Listened to from before the work, so that an answer to another task is not missed.
+            let changed = self.changed.notified();
             let next_at_ms = self.work_on(Some(&asked.auth_id)).await?;
             if let Some(verdict) = self.verdict(&asked.auth_id)? {
                 return Ok(verdict);
             }
-            self.sleep_until(next_at_ms.unwrap_or_else(|| self.clock.wall_ms().saturating_add(1))).await;
+            self.wait(changed, next_at_ms).await;
         }
     }
 
@@ -69,18 +73,29 @@ impl Gateway {
         self.work_on(None).await
     }
 
-    /// Works until it is dropped.
+    /// Works until it is dropped, or until the books fail.
     ///
     /// # Errors
     /// [`GatewayError::Books`]. What was done until then is written down.
     pub async fn run(&self) -> Result<std::convert::Infallible, GatewayError> {
-        /// A new event is noticed after at most so many milliseconds.
-        const PAUSE_MS: i64 = 200;
         loop {
-            let pause_ends = self.clock.wall_ms().saturating_add(PAUSE_MS);
+            let changed = self.changed.notified();
             let next_at_ms = self.work().await?;
-            self.sleep_until(next_at_ms.map_or(pause_ends, |next| next.min(pause_ends))).await;
+            self.wait(changed, next_at_ms).await;
         }
+    }
+
+    /// Makes whoever waits look at the clock again: it was moved.
+    pub fn look_again(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until there is something to do at `next_at_ms`, or something has changed; an hour at most.
+    async fn wait(&self, changed: Notified<'_>, next_at_ms: Option<i64>) {
+        const LONGEST_MS: i64 = 3_600_000;
+        let pause_ms = next_at_ms.map_or(LONGEST_MS, |next| next.saturating_sub(self.clock.wall_ms()));
+        let pause = Duration::from_millis(pause_ms.clamp(1, LONGEST_MS).unsigned_abs());
+        select(pin!(changed), self.clock.sleep(pause)).await;
     }
 
     async fn work_on(&self, auth_id: Option<&SchemeId>) -> Result<Option<i64>, GatewayError> {
@@ -109,6 +124,7 @@ impl Gateway {
         self.books.write(|work| {
             let taking = Taking { work, config: &self.config, now_ms };
             for payment in work.expired(now_ms)?.iter().filter(|payment| meant(payment)) {
+                work.stop_asking(&payment.auth_id)?;
                 match self.config.inquire_before_cancel {
                     true => taking.call_reference(RowId::P9, payment, CallKind::Inquiry)?,
                     false => taking.expire(&payment.auth_id)?,
@@ -131,7 +147,7 @@ impl Gateway {
         if !is_due {
             return Ok(());
         }
-        let limit = Duration::from_millis(self.config.call_timeout_ms.unsigned_abs());
+        let limit = Duration::from_millis(self.limit_ms(call, now_ms)?.unsigned_abs());
         let sent = Box::pin(self.send(call));
         let known = match select(sent, self.clock.deadline(limit)).await {
             Either::Left((known, _)) => known?,
@@ -139,6 +155,15 @@ impl Gateway {
         };
         tracing::debug!(kind = call.kind.name(), attempts = call.attempts, ?known, "called the payment provider");
         self.conclude(call, &known)
+    }
+
+    /// How long one call may take: `pay` no longer than the payment is waited for.
+    fn limit_ms(&self, call: &Call, now_ms: i64) -> Result<i64, GatewayError> {
+        let limit_ms = self.config.call_timeout_ms;
+        let (CallKind::Pay, Some(auth_id)) = (call.kind, &call.auth_id) else { return Ok(limit_ms) };
+        let payment = self.books.read(|work| work.payment(auth_id))?;
+        let left_ms = payment.map_or(limit_ms, |payment| payment.expires_at_ms.saturating_sub(now_ms));
+        Ok(left_ms.clamp(1, limit_ms.max(1)))
     }
 
     async fn send(&self, call: &Call) -> Result<Known, GatewayError> {
@@ -156,11 +181,6 @@ impl Gateway {
         let index = usize::try_from(attempts).unwrap_or(usize::MAX);
         let repeats = &self.config.repeats_ms;
         repeats.get(index).or(repeats.last()).copied().unwrap_or(1000).max(1)
-    }
-
-    async fn sleep_until(&self, at_ms: i64) {
-        let pause_ms = at_ms.saturating_sub(self.clock.wall_ms()).max(1);
-        self.clock.sleep(Duration::from_millis(pause_ms.unsigned_abs())).await;
     }
 
     fn claim(&self, seq: i64) -> Option<UnderWay> {

@@ -27,6 +27,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use nfcwallet_core::host::Clock;
+use tokio::sync::Notify;
 
 pub use books::{Account, Books, Call, CallState, Payment, Sum};
 pub use conversion::{
@@ -142,6 +143,8 @@ pub struct Gateway {
     clock: Arc<dyn Clock>,
     /// Calls under way in this process, so that two tasks do not make one call at once.
     under_way: Arc<Mutex<HashSet<i64>>>,
+    /// Wakes whoever waits for an answer, or for work.
+    changed: Notify,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -154,7 +157,7 @@ impl Gateway {
     /// A gateway that goes on where `books` stand.
     #[must_use]
     pub fn new(config: GatewayConfig, books: Arc<Books>, mpp: Arc<dyn Mpp>, clock: Arc<dyn Clock>) -> Self {
-        Self { config, books, mpp, clock, under_way: Arc::default() }
+        Self { config, books, mpp, clock, under_way: Arc::default(), changed: Notify::new() }
     }
 
     /// How it behaves.

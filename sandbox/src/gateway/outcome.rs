@@ -71,13 +71,15 @@ impl Gateway {
     pub fn hear(&self, notice: &NotifyPaymentRequest) -> Result<ResultInfo, GatewayError> {
         let known = with_id(of_result(&notice.payment_result), notice.payment_id.clone());
         let now_ms = self.clock.wall_ms();
-        self.books.write(|work| {
+        let answer = self.books.write(|work| {
             let Some(payment) = work.payment_by_request(&notice.payment_request_id)? else {
                 return Ok(ResultCode::OrderNotExist.into());
             };
             Taking { work, config: &self.config, now_ms }.learn_result(&payment.auth_id, &known)?;
             Ok(ResultInfo::success())
-        })
+        })?;
+        self.changed.notify_waiters();
+        Ok(answer)
     }
 
     /// Writes down what became known by a call.
@@ -92,7 +94,9 @@ impl Gateway {
                 (false, CallKind::Pay) => taking.learn_late(call, known),
                 (false, _) => Ok(()),
             }
-        })
+        })?;
+        self.changed.notify_waiters();
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Requests as they travel. The books keep each as it is first made, so that a repeat is the same request.
 
+use alipayplus::model::quote::CurrencyPair;
 use alipayplus::model::{self, Order, PaymentFactor, PaymentMethod};
 use alipayplus::payment::mpp::{
     AdjustRefundRequest, CancelPaymentRequest, InquiryPaymentRequest, PayRequest, RefundRequest, SubScenarioType,
@@ -26,7 +27,7 @@ pub(super) fn pay(config: &GatewayConfig, asked: &Authorisation, payment: &Payme
         payment_request_id: payment.request_id.clone(),
         payment_amount: payment.amount(),
         pay_to_amount: payment.pay_to,
-        payment_quote: payment.quote.as_ref().map(quote),
+        payment_quote: payment.quote.as_ref().and_then(quote),
         payment_method: PaymentMethod {
             payment_method_type: Some("CONNECT_WALLET".to_owned()),
             customer_id: Some(payment.user.clone()),
@@ -48,13 +49,14 @@ fn merchant(merchant: &Merchant) -> model::Merchant {
     }
 }
 
-fn quote(quote: &Quote) -> model::Quote {
-    model::Quote {
+/// `None` for a price that no message can carry: the amounts count.
+fn quote(quote: &Quote) -> Option<model::Quote> {
+    Some(model::Quote {
         quote_id: Some(quote.id.clone()),
-        quote_currency_pair: format!("{}/{}", quote.base, quote.target),
-        quote_price: quote.price(),
+        quote_currency_pair: CurrencyPair { base: quote.base, quoted: quote.target, numeric: false },
+        quote_price: quote.price().parse().ok()?,
         ..model::Quote::default()
-    }
+    })
 }
 
 /// The inquiry of `payment`.
@@ -98,7 +100,7 @@ pub(super) fn refund(config: &GatewayConfig, back: &GiveBack<'_>, payment: &Paym
         refund_request_id: back.request_id.to_owned(),
         refund_amount: back.amount,
         refund_from_amount: Some(back.from),
-        refund_quote: back.quote.map(quote),
+        refund_quote: back.quote.and_then(quote),
         ..RefundRequest::default()
     })
 }
@@ -121,7 +123,7 @@ pub(super) fn adjust(
         refund_request_id: back.request_id.to_owned(),
         refund_amount: back.amount,
         refund_from_amount: Some(back.from),
-        refund_quote: back.quote.map(quote),
+        refund_quote: back.quote.and_then(quote),
         customer_id: Some(back.user.to_owned()),
         payment_request_id: linked.map(|payment| payment.request_id.clone()),
         payment_id: linked.and_then(|payment| payment.payment_id.clone()),

@@ -18,14 +18,16 @@ impl Gateway {
     pub fn take(&self, event: &SchemeEvent) -> Result<RowId, GatewayError> {
         event.check()?;
         let now_ms = self.clock.wall_ms();
-        self.books.write(|work| {
+        let row = self.books.write(|work| {
             let taking = Taking { work, config: &self.config, now_ms };
             // Time came first, whether or not anybody has looked at the clock since.
             if let Some(auth_id) = event.auth_id() {
                 taking.lapse(Some(auth_id))?;
             }
             taking.take(event)
-        })
+        })?;
+        self.changed.notify_waiters();
+        Ok(row)
     }
 }
 

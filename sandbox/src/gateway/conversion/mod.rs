@@ -77,6 +77,7 @@ fn after(mut standing: Standing, row: &Row, moved: Moved, case: &Case) -> Standi
     if row.calls.contains(&CallKind::Refund) {
         standing.refunded = standing.refunded.saturating_add(case.minor_of(CallKind::Refund));
     }
+    standing.taken |= case.trigger == Trigger::PaySucceeded;
     if let Effect::Become(state) = row.effect {
         standing.state = state;
     }
