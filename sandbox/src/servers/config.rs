@@ -118,11 +118,17 @@ pub enum SandboxError {
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// The servers' threads have ended.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
+    #[error("the servers have stopped")]
+    Stopped,
     /// The operating system has no randomness.
     #[error("no randomness")]
     Randomness,
+}
+
+impl From<Stopped> for SandboxError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
 }
 
 pub(super) fn make_folder(folder: Option<&Path>) -> Result<(), SandboxError> {
