@@ -230,6 +230,6 @@ fn money(minor: u64) -> Result<Money> {
 /// A sum that may be below zero.
 fn major(minor: i64, currency: &str) -> String {
     let sign = if minor < 0 { "-" } else { "" };
-    let amount = Amount::of_minor(minor.unsigned_abs(), currency).map(Amount::to_string);
+    let amount = Amount::of_minor(minor.unsigned_abs(), currency).map(|amount| amount.to_string());
     amount.map_or_else(|_| format!("{minor} {currency}"), |amount| format!("{sign}{amount}"))
 }
