@@ -73,7 +73,7 @@ impl Paid {
 
 #[derive(Debug, Clone)]
 enum Request {
-    Pay(PayRequest),
+    Pay(Box<PayRequest>),
     Inquiry(InquiryPaymentRequest),
     Cancel(CancelPaymentRequest),
     Refund(RefundRequest),
@@ -311,8 +311,8 @@ fn window_end_ms(since_ms: i64) -> i64 {
 
 /// One method of the provider: the reply of its own kind, or none.
 macro_rules! call {
-    ($self:ident, $request:ident, $kind:ident) => {
-        match $self.exchange(Request::$kind($request.clone())).await {
+    ($self:ident, $request:expr, $kind:ident) => {
+        match $self.exchange(Request::$kind($request)).await {
             Some(Reply::$kind(answer)) => CallOutcome::Answered(answer),
             _ => CallOutcome::NoAnswer,
         }
@@ -322,22 +322,22 @@ macro_rules! call {
 #[async_trait]
 impl Mpp for Provider {
     async fn pay(&self, request: &PayRequest) -> CallOutcome<PayAnswer> {
-        call!(self, request, Pay)
+        call!(self, Box::new(request.clone()), Pay)
     }
 
     async fn inquiry(&self, request: &InquiryPaymentRequest) -> CallOutcome<InquiryPaymentAnswer> {
-        call!(self, request, Inquiry)
+        call!(self, request.clone(), Inquiry)
     }
 
     async fn cancel(&self, request: &CancelPaymentRequest) -> CallOutcome<CancelPaymentAnswer> {
-        call!(self, request, Cancel)
+        call!(self, request.clone(), Cancel)
     }
 
     async fn refund(&self, request: &RefundRequest) -> CallOutcome<RefundAnswer> {
-        call!(self, request, Refund)
+        call!(self, request.clone(), Refund)
     }
 
     async fn adjust_refund(&self, request: &AdjustRefundRequest) -> CallOutcome<AdjustRefundAnswer> {
-        call!(self, request, Adjust)
+        call!(self, request.clone(), Adjust)
     }
 }

@@ -18,6 +18,8 @@ const AUTHS: [(&str, u64); 3] = [("auth-0", 100), ("auth-1", 250), ("auth-2", 7)
 #[derive(Debug, Clone)]
 enum Step {
     Authorise(usize),
+    /// Authorises and works.
+    Buy(usize),
     ReverseAll(usize),
     ReversePart(usize, u64),
     Clear(usize, u64, bool),
@@ -34,7 +36,8 @@ fn step() -> impl Strategy<Value = Step> {
     let part = || 1_u64..=150;
     let pauses = [1_000, 5_000, 60_000, 6 * 3_600_000, DAY_MS, 3 * DAY_MS];
     prop_oneof![
-        4 => auth().prop_map(Step::Authorise),
+        2 => auth().prop_map(Step::Authorise),
+        7 => auth().prop_map(Step::Buy),
         5 => Just(Step::Work),
         2 => auth().prop_map(Step::ReverseAll),
         2 => (auth(), part()).prop_map(|(auth, minor)| Step::ReversePart(auth, minor)),
@@ -49,7 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
-        5 => Just(Fate::Fine),
+        14 => Just(Fate::Fine),
         1 => Just(Fate::RequestLost),
         1 => Just(Fate::AnswerLost),
         1 => Just(Fate::Late),
@@ -151,6 +154,10 @@ fn take(step: &Step, world: &mut World, scheme: &mut Scheme) {
             let asked = scheme.asked.entry(auth).or_insert_with(|| new.clone());
             let event = SchemeEvent::Authorisation(Authorisation { id: new.id, ..asked.clone() });
             scheme.tell(world, Some(auth), event);
+        }
+        Step::Buy(auth) => {
+            take(&Step::Authorise(auth), world, scheme);
+            world.work();
         }
         Step::ReverseAll(auth) => {
             let event = world.reversal(name(auth), None);
