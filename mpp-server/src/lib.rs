@@ -8,7 +8,6 @@
 
 pub mod accounts;
 pub mod app;
-mod business_time;
 pub mod clock;
 pub mod config;
 mod gateway;
@@ -17,10 +16,13 @@ mod ids;
 pub mod keys;
 pub mod ledger;
 pub mod notices;
+pub mod openapi;
 pub mod operation;
 pub mod payments;
 mod server;
 pub mod store;
+#[cfg(test)]
+mod stories;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
