@@ -32,7 +32,7 @@ pub struct SandboxConfig {
     /// The gateway's acquiring side. Default: test rates into EUR, else its own defaults.
     pub gateway: GatewayConfig,
     /// The provider's server; its addresses, database, keys and gateway are set from the fields above.
-    /// Default: whoever logs in is a user with 1,000,000.00 EUR.
+    /// Default: whoever logs in is a user with 100,000,000.00 EUR.
     pub provider: mpp_server::config::Config,
 }
 

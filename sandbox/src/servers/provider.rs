@@ -11,8 +11,8 @@ use super::Ports;
 use crate::gateway::http::{KEY_VERSION, KeysError, MPP_CLIENT_ID, Party};
 use crate::gateway::{Quote, Rates};
 
-/// What everybody has who logs in for the first time: 1,000,000.00, more than tests spend.
-const OPENING_BALANCE: u64 = 100_000_000;
+/// What everybody has who logs in for the first time: 100,000,000.00, more than tests spend.
+const OPENING_BALANCE: u64 = 10_000_000_000;
 /// A login outlives every journey through time that a test makes.
 const LOGIN_HOURS: u32 = 8_784;
 /// The currency of all accounts.
