@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use alipayplus::{Amount, Currency};
 use nfcwallet_core::activation::ActivationMode;
+use nfcwallet_core::payment::CdcvmMethod;
 use nfcwallet_core::{Wallet, WalletConfig};
 use nfcwallet_sandbox::checkout::Payment;
 use nfcwallet_sandbox::control::{AuthorisationEvent, EventView, PaymentView};
@@ -77,10 +78,9 @@ impl Desk {
     pub(crate) fn tap_in(&mut self, minor: u64, currency: u16) -> Payment {
         self.taps += 1;
         let now_ms = self.sandbox.service().clock().now_ms();
-        let mut purchase = Purchase::new(minor, currency, now_ms, self.taps.to_be_bytes());
         // No amount here is about the user's presence.
-        purchase.cvm_limit_minor = 999_999;
-        self.pay(&purchase)
+        self.wallet.authenticate(CdcvmMethod::Fingerprint).unwrap();
+        self.pay(&Purchase::new(minor, currency, now_ms, self.taps.to_be_bytes()))
     }
 
     pub(crate) fn pay(&self, purchase: &Purchase) -> Payment {
@@ -121,8 +121,10 @@ impl Desk {
 
     /// Issuer, gateway and provider tell the same, and every signature was right.
     pub(crate) fn books_agree(&self) {
-        let books = self.run(self.sandbox.control().books()).unwrap();
-        assert!(books.agree && books.waiting_calls == 0, "{books:?}");
+        let read = |desk: &Self| desk.run(desk.sandbox.control().books()).unwrap();
+        self.wait_until("the last answer", |desk| read(desk).waiting_calls == 0);
+        let books = read(self);
+        assert!(books.agree, "{books:?}");
     }
 }
 
