@@ -144,7 +144,7 @@ pub(crate) fn config(keys: &Keys, gateway: &Gateway, folder: &TempDir) -> Config
     config.gateway.url = format!("http://{}", gateway.address);
     config.gateway.keys = [("1".to_owned(), keys.gateway.public_pem.clone())].into();
     config.accounts.sign_up = SignUp::Open;
-    config.accounts.opening_balance = 100_00;
+    config.accounts.opening_balance = 10_000;
     config.listen.stop_ms = 5_000;
     config
 }
