@@ -2,8 +2,8 @@
 //!
 //! `events` is what the scheme tells; `conversion` is the one table of what that comes to; `books` remember;
 //! `requests` are the calls as they travel; `dispatch` makes them, again and again where nobody answers,
-//! against the payment provider behind [`Mpp`]; `fx` knows the rates. The room touches no HTTP: time and
-//! the provider are passed in.
+//! against the payment provider behind [`Mpp`]; `fx` knows the rates. Only `http` touches HTTP: it is the
+//! signed side of the room, and passes time and the provider in.
 //!
 //! Facts: `pay` for an authorisation, `cancelPayment` and `refund` for what becomes of it. What the vendor
 //! does not publish is this project's choice, with a switch; `docs/conversion.md` says which is which.
