@@ -6,6 +6,7 @@
 //! * `bare_card`: the card application alone, measured by Criterion (`timed`) and callgrind (`counted`).
 //! * `card`: taps through the whole wallet, in the rhythm of a terminal. `store`: cold starts.
 //! * `border`: the same wallet through Kotlin and Swift.
+//! * `server`: the payment provider's server under load.
 //! * `rsa`: the private operation, ours and OpenSSL's. `leak`: does its time tell secrets?
 //! * `reference`: what the disk and the system can do.
 
@@ -24,6 +25,7 @@ mod row;
 #[cfg(feature = "openssl")]
 pub mod rsa;
 mod samples;
+pub mod server;
 pub mod store;
 pub mod timed;
 

@@ -1,13 +1,17 @@
-//! Rows of the table: `name | p50 | p99 | instructions | reference | ratio | bar`.
+//! Rows of the table: `name | per second | p50 | p99 | instructions | reference | ratio | bar`. A column that
+//! no row of a table has is left out.
 
 use std::time::Duration;
 
 use crate::Samples;
 
+const COLUMNS: usize = 8;
+
 /// One line of the table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Row {
     name: String,
+    rate: String,
     p50: String,
     p99: String,
     instructions: String,
@@ -44,6 +48,32 @@ impl Row {
     #[must_use]
     pub fn not_run(name: &str, why: &str) -> Self {
         Self::noted(name, format!("NOT RUN: {why}"))
+    }
+
+    /// How many operations were done in a second.
+    #[must_use]
+    pub fn per_second(self, rate: f64) -> Self {
+        Self { rate: whole(rate), ..self }
+    }
+
+    /// A rate beside one of the same run, without a bar.
+    #[must_use]
+    pub fn rate_beside(self, rate: f64, reference: f64) -> Self {
+        Self { reference: format!("{}/s", whole(reference)), ratio: format!("{:.2}", rate / reference), ..self }
+    }
+
+    /// A rate that must be at least `share` of its reference, both of the same run.
+    #[must_use]
+    pub fn at_least_share(self, rate: f64, reference: f64, share: f64) -> Self {
+        let met = verdict(rate >= share * reference);
+        let bar = format!("≥ {:.0} %: {:.0} %, {met}", share * 100.0, rate / reference * 100.0);
+        Self { bar, ..self.rate_beside(rate, reference) }
+    }
+
+    /// With something to be known beside the bar.
+    #[must_use]
+    pub fn and_also(self, text: &str) -> Self {
+        Self { bar: format!("{}; {text}", self.bar), ..self }
     }
 
     /// How many instructions one operation takes, where they were counted.
@@ -83,8 +113,9 @@ impl Row {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
-    fn cells(&self) -> [&str; 7] {
-        [&self.name, &self.p50, &self.p99, &self.instructions, &self.reference, &self.ratio, &self.bar]
+    fn cells(&self) -> [&str; COLUMNS] {
+        let Self { name, rate, p50, p99, instructions, reference, ratio, bar } = self;
+        [name, rate, p50, p99, instructions, reference, ratio, bar]
     }
 }
 
@@ -94,8 +125,9 @@ pub fn print(rows: &[Row]) {
 }
 
 fn table(rows: &[Row]) -> String {
-    let head = ["name", "p50", "p99", "instructions", "reference", "ratio", "bar"];
-    let all: Vec<[&str; 7]> = std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
+    let head = ["name", "per second", "p50", "p99", "instructions", "reference", "ratio", "bar"];
+    let is_used = |column: usize| rows.iter().any(|row| row.cells().get(column).is_some_and(|cell| !cell.is_empty()));
+    let all: Vec<[&str; COLUMNS]> = std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
     let width = |column: usize| {
         let cells = all.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -103,7 +135,8 @@ fn table(rows: &[Row]) -> String {
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut text = String::new();
     for row in all {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let used = row.iter().zip(&widths).enumerate().filter(|(column, _)| is_used(*column));
+        let cells = used.map(|(_, (cell, width))| format!("{cell:width$}"));
         text.push_str(cells.collect::<Vec<_>>().join(" | ").trim_end());
         text.push('\n');
     }
@@ -127,6 +160,10 @@ fn shown(time: Duration) -> String {
         _ if micros < 1e6 => format!("{:.2} ms", micros / 1e3),
         _ => format!("{:.2} s", micros / 1e6),
     }
+}
+
+fn whole(rate: f64) -> String {
+    grouped(rate.round() as u64)
 }
 
 /// Digits in groups of three.
@@ -181,9 +218,23 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_below_its_share_of_the_reference_is_missed() {
+        let met = row().per_second(1_234.4).at_least_share(600.0, 1_000.0, 0.6);
+        assert_eq!((&*met.rate, &*met.reference, &*met.ratio), ("1,234", "1,000/s", "0.60"));
+        assert_eq!(met.bar, "≥ 60 %: 60 %, met");
+        assert!(row().at_least_share(599.0, 1_000.0, 0.6).bar.ends_with("MISSED"));
+    }
+
+    #[test]
+    fn a_column_that_nothing_stands_in_is_left_out() {
+        assert!(table(&[row()]).starts_with("name | p50     | p99     | bar"));
+        assert!(table(&[row().per_second(1.0)]).starts_with("name | per second | p50"));
+    }
+
+    #[test]
     fn the_columns_are_aligned() {
         let text = table(&[Row::noted("a long name", "is short"), Row::not_run("b", "no disk")]);
         let bars: Vec<_> = text.lines().map(|line| line.chars().position(|c| c == '|')).collect();
-        assert_eq!(bars, [Some(12), Some(12), Some(12)]);
+        assert_eq!(bars, [Some(12), Some(12), Some(12)], "{text}");
     }
 }

@@ -43,6 +43,12 @@ impl Samples {
         self.0.len()
     }
 
+    /// The times, the shortest first.
+    #[must_use]
+    pub fn into_times(self) -> Vec<Duration> {
+        self.0
+    }
+
     /// Nearest rank: the smallest time that at least `percent` of the runs did not exceed.
     fn percentile(&self, percent: usize) -> Duration {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::process::Cmd;
 use crate::report::Unavailable;
-use crate::{bindings, debian, kotlin, library_size, swift};
+use crate::{bindings, debian, kotlin, library_size, postgres, swift};
 
 /// The runner must have the version of the crate `gungraun` in `Cargo.toml`.
 const RUNNER_VERSION: &str = "0.20.0";
@@ -20,10 +20,11 @@ const INSTRUCTIONS: &str = "target/tmp/bench-instructions.jsonl";
 /// What to measure, and where.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Only this part; all but `ffi` by default.
+    /// Only this part; all but `ffi` and `server` by default.
     part: Option<Part>,
     /// Where the stores are kept while they are measured: a folder on the disk in question.
-    /// By default a folder below `target`. A Swift in a root of its own sees the repository and the
+    /// By default a folder below `target`; for `server`, the folder for temporary files, since PostgreSQL
+    /// runs as another user where this runs as root. A Swift in a root of its own sees the repository and the
     /// folder for temporary files alone.
     #[arg(long)]
     data_directory: Option<PathBuf>,
@@ -43,12 +44,16 @@ enum Part {
     /// shipped library is; two minutes, after builds that take ten, once. Installs what
     /// `cargo xtask test kotlin swift` does
     Ffi,
+    /// The provider's server: payments over HTTP beside bare inserts, on SQLite and PostgreSQL, what the
+    /// relay adds, signatures beside OpenSSL's; three minutes, after builds that take ten, once
+    Server,
 }
 
 /// Measures, after installing what the yardsticks need.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let part = match options.part {
         Some(Part::Ffi) => return border(root, options),
+        Some(Part::Server) => return server(root, options),
         Some(Part::Card) => "card",
         Some(Part::Store) => "store",
         Some(Part::Leak) => "leak",
@@ -92,6 +97,17 @@ fn border(root: &Path, options: &Options) -> Result<()> {
     }
     measure(root, options, bench)?;
     library_size::report(root, &library)
+}
+
+/// The server is the program that is shipped. Without PostgreSQL its rows say why they were not run.
+fn server(root: &Path, options: &Options) -> Result<()> {
+    install_openssl(root)?;
+    postgres::install(root)?;
+    let build = Cmd::cargo("build --quiet --release --package mpp-server");
+    ensure!(build.run(root)?, "the server could not be built; repeat with: {build}");
+    let program = root.join("target/release/mpp-server").with_extension(std::env::consts::EXE_EXTENSION);
+    let bench = benchmark("server").args("--server").arg(program.display().to_string());
+    measure(root, options, bench)
 }
 
 fn benchmark(name: &str) -> Cmd {
