@@ -9,16 +9,22 @@
 pub mod amount;
 pub mod api;
 pub mod business_time;
+pub mod client;
+pub mod clock;
 pub mod field;
 pub mod idempotency;
 pub mod mobile;
 pub mod model;
 pub mod payment;
 pub mod result;
+pub mod server;
+pub mod signature;
+mod transport;
 pub mod wire;
 
 pub use amount::{Amount, Currency};
 pub use api::{Answer, Api, Message};
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use field::{FieldError, FieldProblem};
 pub use result::{ResultCode, ResultInfo, ResultStatus};
 pub use wire::DateTime;

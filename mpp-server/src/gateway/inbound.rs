@@ -1,0 +1,216 @@
+//! What the gateway asks: `pay`, `inquiryPayment`, `cancelPayment`, `refund`, `adjustRefund`.
+
+use alipayplus::idempotency::{Direction, Edition, key_rule};
+use alipayplus::payment::mpp::{
+    AdjustRefund, AdjustRefundAnswer, AdjustRefundRequest, CancelPayment, CancelPaymentAnswer, CancelPaymentRequest,
+    InquiryPayment, InquiryPaymentAnswer, InquiryPaymentRequest, Pay, PayAnswer, PayRequest, Refund, RefundAnswer,
+    RefundRequest, SubScenarioType,
+};
+use alipayplus::server::{ApiRouter, Caller, Identity, RouterError, ServerOptions};
+use alipayplus::signature::KeyRing;
+use alipayplus::wire::Json;
+use alipayplus::{Api, DateTime, FieldError, ResultCode, ResultInfo};
+use axum::Router;
+
+use crate::config::Paths;
+use crate::payments::{self, Merchant, Payment, PaymentKey, Payments, Quote, RefundRecord, Scenario, result_of};
+use crate::store::StoreError;
+
+/// The routes of all five calls; every other path is answered `NO_INTERFACE_DEF`.
+///
+/// # Errors
+/// [`RouterError`] if two of `paths` are the same.
+pub(crate) fn router(
+    payments: &Payments,
+    paths: &Paths,
+    identity: Identity,
+    keys: KeyRing,
+    options: ServerOptions,
+) -> Result<Router, RouterError> {
+    let of = || payments.clone();
+    let (pays, asks, cancels, refunds, adjusts) = (of(), of(), of(), of(), of());
+    ApiRouter::new(identity, keys, options)
+        .api::<Pay, _, _>(Some(&paths.pay), move |caller, request| pay(pays.clone(), caller, request))
+        .api::<InquiryPayment, _, _>(Some(&paths.inquiry_payment), move |_, request| inquire(asks.clone(), request))
+        .api::<CancelPayment, _, _>(Some(&paths.cancel_payment), move |_, request| cancel(cancels.clone(), request))
+        .api::<Refund, _, _>(Some(&paths.refund), move |caller, request| refund(refunds.clone(), caller, request))
+        .api::<AdjustRefund, _, _>(Some(&paths.adjust_refund), move |caller, request| {
+            adjust(adjusts.clone(), caller, request)
+        })
+        .build()
+}
+
+async fn pay(payments: Payments, caller: Caller, request: PayRequest) -> Result<PayAnswer, ResultInfo> {
+    if request.is_evaluation() {
+        return Err(ResultInfo::new(ResultCode::BusinessNotSupport, "isPaymentEvaluation is not supported"));
+    }
+    let user = request.user().ok_or_else(|| illegal(&FieldError::missing("paymentMethod.customerId")))?.to_owned();
+    let command = payments::Pay {
+        key: PaymentKey {
+            acquirer_id: request.acquirer_id,
+            psp_id: request.psp_id,
+            payment_request_id: request.payment_request_id,
+        },
+        customer_id: user,
+        amount: request.payment_amount,
+        pay_to_amount: Some(request.pay_to_amount).filter(|amount| *amount != request.payment_amount),
+        quote: request.payment_quote.map(|quote| Quote {
+            id: quote.quote_id,
+            pair: quote.quote_currency_pair.to_string(),
+            price: quote.quote_price.to_string(),
+        }),
+        reference: request.pass_through_info.as_deref().and_then(tap_reference),
+        merchant: request.order.merchant.map(merchant).unwrap_or_default(),
+        expires_at_ms: request.payment_expiry_time.map(DateTime::ms),
+        notify_url: request.payment_notify_url,
+        key_parameters: key_parameters::<Pay>(&caller)?,
+    };
+    let answer = payments.pay(command).await.map_err(|error| unknown(&error))?;
+    let paid = answer.payment;
+    Ok(PayAnswer {
+        result: answer.result.into(),
+        payment_time: paid.as_ref().and_then(payment_time),
+        payment_id: paid.as_ref().and_then(|paid| paid.order.as_ref()).map(|order| order.payment_id.clone()),
+        customer_id: paid.and_then(|paid| paid.order).map(|order| order.customer_id),
+        payment_url: None,
+    })
+}
+
+async fn inquire(payments: Payments, request: InquiryPaymentRequest) -> Result<InquiryPaymentAnswer, ResultInfo> {
+    let InquiryPaymentRequest { acquirer_id, psp_id, payment_request_id } = request;
+    let key = PaymentKey { acquirer_id, psp_id, payment_request_id };
+    let found = payments.inquiry(key).await.map_err(|error| unknown(&error))?;
+    let payment = found.ok_or(ResultCode::OrderNotExist)?;
+    let result = payment.result();
+    let paid_at = payment_time(&payment);
+    // The rest belongs to a success only.
+    let order = payment.order.filter(|_| result == ResultCode::Success);
+    Ok(InquiryPaymentAnswer {
+        result: ResultInfo::success(),
+        payment_result: Some(result.into()),
+        payment_time: order.as_ref().and(paid_at),
+        payment_amount: order.as_ref().map(|order| order.amount),
+        pay_to_amount: order.as_ref().map(|order| order.charged),
+        payment_id: order.as_ref().map(|order| order.payment_id.clone()),
+        customer_id: order.map(|order| order.customer_id),
+        customs_declaration_amount: None,
+    })
+}
+
+async fn cancel(payments: Payments, request: CancelPaymentRequest) -> Result<CancelPaymentAnswer, ResultInfo> {
+    let CancelPaymentRequest { acquirer_id, psp_id, payment_request_id } = request;
+    let key = PaymentKey { acquirer_id, psp_id, payment_request_id };
+    let result = payments.cancel(key).await.map_err(|error| unknown(&error))?;
+    Ok(CancelPaymentAnswer { result: result.into() })
+}
+
+async fn refund(payments: Payments, caller: Caller, request: RefundRequest) -> Result<RefundAnswer, ResultInfo> {
+    let command = payments::Refund {
+        key: PaymentKey {
+            acquirer_id: request.acquirer_id,
+            psp_id: request.psp_id,
+            payment_request_id: request.payment_request_id,
+        },
+        payment_id: Some(request.payment_id),
+        refund_request_id: request.refund_request_id,
+        amount: request.refund_amount,
+        from_amount: request.refund_from_amount,
+        key_parameters: key_parameters::<Refund>(&caller)?,
+    };
+    let answer = payments.refund(command).await.map_err(|error| unknown(&error))?;
+    let (refund_id, refund_time) = refunded(answer.refund);
+    Ok(RefundAnswer { result: answer.result.into(), refund_id, refund_time })
+}
+
+async fn adjust(
+    payments: Payments,
+    caller: Caller,
+    request: AdjustRefundRequest,
+) -> Result<AdjustRefundAnswer, ResultInfo> {
+    let scenario = match request.sub_scenario_type {
+        SubScenarioType::ExceedRefund => Scenario::Exceed,
+        SubScenarioType::UnlinkedRefund => Scenario::Unlinked,
+        SubScenarioType::Other(_) => {
+            let known = FieldError::malformed("subScenarioType", "EXCEED_REFUND or UNLINKED_REFUND");
+            return Err(illegal(&known));
+        }
+    };
+    if request.payment_request_id.is_none() && request.customer_id.is_none() {
+        // A payment's other name alone finds nobody here.
+        return Err(illegal(&FieldError::missing("paymentRequestId")));
+    }
+    let command = payments::AdjustRefund {
+        acquirer_id: request.acquirer_id.unwrap_or_else(|| caller.client_id.as_str().to_owned()),
+        psp_id: request.psp_id,
+        scenario,
+        refund_request_id: request.refund_request_id,
+        payment_request_id: request.payment_request_id,
+        customer_id: request.customer_id,
+        amount: request.refund_amount,
+        from_amount: request.refund_from_amount,
+        key_parameters: key_parameters::<AdjustRefund>(&caller)?,
+    };
+    let answer = payments.adjust_refund(command).await.map_err(|error| unknown(&error))?;
+    let (refund_id, refund_time) = refunded(answer.refund);
+    Ok(AdjustRefundAnswer { result: answer.result.into(), refund_id, refund_time })
+}
+
+/// A digest of the parameters that a repeat must not change, out of the body as it came.
+fn key_parameters<A: Api>(caller: &Caller) -> Result<String, ResultInfo> {
+    let body = Json::parse(&caller.body).map_err(|error| illegal(&error))?;
+    let rule = key_rule(A::NAME, Direction::AlipayPlusToMpp, Edition::Newest).ok_or(ResultCode::UnknownException)?;
+    let keys = rule.keys(&body).map_err(|error| illegal(&error))?;
+    Ok(hex::encode(keys.sha256()))
+}
+
+/// The reference that the phone gave its tap: 8 bytes as 16 hex digits, in capitals. Other texts are not
+/// ours; they are no error.
+fn tap_reference(text: &str) -> Option<String> {
+    let is_reference = text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_reference.then(|| text.to_ascii_uppercase())
+}
+
+/// The name that a user knows.
+fn merchant(merchant: alipayplus::model::Merchant) -> Merchant {
+    let (store_name, store_mcc) = merchant
+        .store
+        .map(|store| (store.store_display_name.or(store.store_name), store.store_mcc))
+        .unwrap_or_default();
+    Merchant {
+        name: merchant.merchant_display_name.or(merchant.merchant_name).or(store_name),
+        mcc: merchant.merchant_mcc.or(store_mcc),
+    }
+}
+
+fn payment_time(payment: &Payment) -> Option<DateTime> {
+    payment.payment_time_ms.and_then(DateTime::from_ms)
+}
+
+fn refunded(refund: Option<RefundRecord>) -> (Option<String>, Option<DateTime>) {
+    let Some(refund) = refund else { return (None, None) };
+    let granted = refund.refund_id.is_some();
+    (refund.refund_id, DateTime::from_ms(refund.refund_time_ms).filter(|_| granted))
+}
+
+fn illegal(error: &FieldError) -> ResultInfo {
+    ResultInfo::new(ResultCode::ParamIllegal, error.to_string())
+}
+
+/// The caller hears that nobody knows, and asks again; the log hears why.
+fn unknown(error: &StoreError) -> ResultInfo {
+    tracing::error!(%error, "the store failed a call of the gateway");
+    result_of(error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_is_eight_bytes_in_hex_and_nothing_else() {
+        assert_eq!(tap_reference("4f524445522d3031"), Some("4F524445522D3031".to_owned()));
+        for text in ["", "4F524445522D303", "4F524445522D30310", "ORDER-01ORDER-01", "4F524445522D303é"] {
+            assert_eq!(tap_reference(text), None, "{text}");
+        }
+    }
+}

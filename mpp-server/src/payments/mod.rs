@@ -1,0 +1,237 @@
+//! Payments: what is asked, what is answered, and what a payment may become.
+//!
+//! Owns the tables `payments` and `refunds`; moves money through `accounts` and `ledger`, and leaves what
+//! has to be told in `notices`, all in one transaction. Knows no HTTP and no JSON.
+//!
+//! Every command is idempotent by its id: a repeat with the same key parameters hears what the first one
+//! heard, or what has become of the payment since; one with others hears `REPEAT_REQ_INCONSISTENT`. An
+//! answer is given when it is on disk. Rows are held in one order: the user's, then the payment's, then
+//! what is inserted; so no two commands wait for each other.
+
+mod adjust;
+mod cancel;
+mod command;
+mod decide;
+mod history;
+mod pay;
+mod payment;
+mod rate;
+mod refund;
+mod risk;
+
+use std::sync::Arc;
+
+use alipayplus::ResultCode;
+
+pub use command::{AdjustRefund, Merchant, Pay, PaymentKey, Quote, Refund, Scenario};
+pub use decide::Decision;
+pub use history::{Cursor, HistoryItem, Mark, Page};
+pub use payment::{Payment, PaymentOrder, PaymentStatus};
+pub use refund::RefundRecord;
+pub use risk::{NoRisk, Risk, Verdict};
+
+pub(crate) use payment::FIND;
+
+use crate::accounts::{self, User};
+use crate::clock::Clock;
+use crate::ids::make_id;
+use crate::ledger::{self, Entry};
+use crate::store::{Done, Row, Statement, Store, StoreError, Tx, Value};
+
+/// Which payments are told by `notifyPayment`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Notify {
+    /// Those that the answer of `pay` left in process.
+    #[default]
+    LeftOpen,
+    /// All of them, also what `pay` answered already.
+    Always,
+}
+
+/// What may be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How long after the end of a payment's day (UTC+8) it may be cancelled. Default 30 minutes.
+    pub cancel_window_ms: i64,
+    /// How long after it was paid a payment may be refunded. Default 366 days; the facts allow no less.
+    pub refund_window_ms: i64,
+    /// Which payments are told.
+    pub notify: Notify,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { cancel_window_ms: 30 * 60 * 1000, refund_window_ms: 366 * 24 * 60 * 60 * 1000, notify: Notify::LeftOpen }
+    }
+}
+
+/// What `pay` answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PayAnswer {
+    /// The outcome.
+    pub result: ResultCode,
+    /// The payment, unless the request was refused as such.
+    pub payment: Option<Payment>,
+}
+
+impl PayAnswer {
+    fn of(result: ResultCode) -> Self {
+        Self { result, payment: None }
+    }
+
+    fn about(payment: &Payment) -> Self {
+        Self { result: payment.result(), payment: Some(payment.clone()) }
+    }
+}
+
+/// What `refund` and `adjustRefund` answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundAnswer {
+    /// The outcome.
+    pub result: ResultCode,
+    /// The refund, unless the request was refused as such.
+    pub refund: Option<RefundRecord>,
+}
+
+/// The payments of a store.
+#[derive(Clone)]
+pub struct Payments {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    risk: Arc<dyn Risk>,
+    policy: Policy,
+}
+
+/// Keeps the row of a payment's user until the commit.
+const HOLD_USER: &str = accounts::HOLD_BY_PAYMENT;
+
+impl Payments {
+    /// The payments of `store`.
+    #[must_use]
+    pub fn new(store: Store, clock: Arc<dyn Clock>, risk: Arc<dyn Risk>, policy: Policy) -> Self {
+        Self { store, clock, risk, policy }
+    }
+
+    /// Takes the money, says why not, or leaves the payment in process.
+    ///
+    /// # Errors
+    /// What the database says; so for all calls. Ask again with the same command then: to the caller it
+    /// is [`result_of`] the error.
+    pub async fn pay(&self, pay: Pay) -> Result<PayAnswer, StoreError> {
+        if let Err(code) = pay.check() {
+            return Ok(PayAnswer::of(code));
+        }
+        let verdict = self.risk.assess(&pay);
+        let (notify, now) = (self.policy.notify, self.clock.now_ms());
+        let asked = pay::Asked { pay, payment_id: make_id()?, verdict, notify, now };
+        self.store.write(move |tx| pay::run(tx, &asked)).await
+    }
+
+    /// The payment that `key` means; `None` is `ORDER_NOT_EXIST`. [`Payment::result`] is its
+    /// `paymentResult`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn inquiry(&self, key: PaymentKey) -> Result<Option<Payment>, StoreError> {
+        if key.check().is_err() {
+            return Ok(None);
+        }
+        let found = self.store.read(move |tx| {
+            let row = tx.query_one(payment::FIND, &[(&key.payment_request_id).into()])?;
+            let payment = row.map(Payment::read).transpose()?;
+            Ok(payment.filter(|payment| payment.is_of(&key)))
+        });
+        found.await
+    }
+
+    /// Cancels a payment, also one that has not come yet.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn cancel(&self, key: PaymentKey) -> Result<ResultCode, StoreError> {
+        if let Err(code) = key.check() {
+            return Ok(code);
+        }
+        let (window, now) = (self.policy.cancel_window_ms, self.clock.now_ms());
+        self.store.write(move |tx| cancel::run(tx, &key, window, now)).await
+    }
+
+    /// Gives back part or all of a payment.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn refund(&self, refund: Refund) -> Result<RefundAnswer, StoreError> {
+        if let Err(result) = refund.check() {
+            return Ok(RefundAnswer { result, refund: None });
+        }
+        let (window_ms, now) = (self.policy.refund_window_ms, self.clock.now_ms());
+        let asked = refund::Asked { refund, refund_id: make_id()?, window_ms, now };
+        self.store.write(move |tx| refund::run(tx, &asked)).await
+    }
+
+    /// Gives a user money that no payment covers.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn adjust_refund(&self, adjust: AdjustRefund) -> Result<RefundAnswer, StoreError> {
+        if let Err(result) = adjust.check() {
+            return Ok(RefundAnswer { result, refund: None });
+        }
+        let (refund_id, now) = (make_id()?, self.clock.now_ms());
+        self.store.write(move |tx| adjust::run(tx, &adjust, &refund_id, now)).await
+    }
+
+    /// Decides a payment that was left in process; it will be told. `None` if nobody asked for it; one that
+    /// is decided already stays as it is.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn decide(&self, payment_request_id: &str, decision: Decision) -> Result<Option<Payment>, StoreError> {
+        let (id, now) = (payment_request_id.to_owned(), self.clock.now_ms());
+        self.store.write(move |tx| decide::run(tx, &id, decision, now)).await
+    }
+
+    /// Closes at most `limit` payments in process whose time is over; they will be told. To be called from
+    /// time to time, by any number of processes. How many were found.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn close_overdue(&self, limit: u64) -> Result<usize, StoreError> {
+        let now = self.clock.now_ms();
+        let overdue = self.store.read(move |tx| decide::overdue(tx, now, limit)).await?;
+        for id in &overdue {
+            self.decide(id, Decision::Reject).await?;
+        }
+        Ok(overdue.len())
+    }
+}
+
+/// What the other side of an Open API call hears of a database's error: that nobody knows, so that it asks
+/// again.
+#[must_use]
+pub fn result_of(error: &StoreError) -> ResultCode {
+    match error {
+        StoreError::Busy => ResultCode::RequestTrafficExceedLimit,
+        _ => ResultCode::UnknownException,
+    }
+}
+
+/// Writes what a command changes, in one round trip: its own `rows`, then the user's, then the journal.
+fn write(tx: &mut Tx<'_>, rows: &[Statement<'_>], user: Option<&User>, entries: &[Entry]) -> Result<(), StoreError> {
+    let user: Option<[Value<'_>; 5]> = user.map(User::values);
+    let entries: Vec<[Value<'_>; 6]> = entries.iter().map(Entry::values).collect();
+    let mut statements = rows.to_vec();
+    statements.extend(user.iter().map(|values| accounts::keep(values)));
+    statements.extend(entries.iter().map(|values| ledger::book(values)));
+    tx.run(&statements)?;
+    Ok(())
+}
+
+/// The first row of each of `N` statements.
+fn first_rows<const N: usize>(done: Vec<Done>) -> [Option<Row>; N] {
+    let mut rows = done.into_iter().map(|done| done.rows.into_iter().next());
+    std::array::from_fn(|_| rows.next().flatten())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Rates: whether two amounts agree with a quote, and which part of what was paid a refund is.
+//!
+//! All in whole numbers, rounded half to even (open-api facts, section 12: our choice).
+
+use alipayplus::{Amount, Currency, ResultCode};
+
+use super::command::Quote;
+
+/// Digits of a price that fit the arithmetic below.
+const PRICE_DIGITS: usize = 18;
+
+/// Whether `amount` at `quote` is `charged`, give or take one smallest unit. The amounts are what counts;
+/// a difference is worth a warning, for the other side rounds as it likes.
+///
+/// # Errors
+/// `PARAM_ILLEGAL` if the pair does not consist of the two currencies, or the price is no number above 0.
+pub(super) fn agrees(quote: &Quote, amount: Amount, charged: Amount) -> Result<bool, ResultCode> {
+    let price = Decimal::parse(&quote.price).ok_or(ResultCode::ParamIllegal)?;
+    let (first, second) = quote.pair.split_once('/').ok_or(ResultCode::ParamIllegal)?;
+    let pair = currency(first).zip(currency(second)).ok_or(ResultCode::ParamIllegal)?;
+    let converted = if pair == (amount.currency, charged.currency) {
+        price.times(amount, charged.currency)
+    } else if pair == (charged.currency, amount.currency) {
+        price.divides(amount, charged.currency)
+    } else {
+        return Err(ResultCode::ParamIllegal);
+    };
+    let step = u128::from(step(charged.currency));
+    Ok(converted.is_some_and(|converted| converted.abs_diff(charged.value.into()) <= step))
+}
+
+/// What `part` of `whole` is of `charged`.
+pub(super) fn share(charged: Amount, part: u64, whole: u64) -> u64 {
+    let step = u128::from(step(charged.currency));
+    // At most 126 bits: amounts have 63.
+    let share = round(u128::from(charged.value) * u128::from(part), u128::from(whole).max(1) * step) * step;
+    u64::try_from(share).unwrap_or(charged.value).min(charged.value)
+}
+
+/// The smallest sum that moves: amounts of IDR end in 00 (open-api facts, section 6).
+pub(super) fn step(currency: Currency) -> u64 {
+    if currency.code() == "IDR" { 100 } else { 1 }
+}
+
+/// By its letters or its number.
+fn currency(name: &str) -> Option<Currency> {
+    name.parse().ok().and_then(Currency::from_numeric).or_else(|| Currency::from_code(name))
+}
+
+/// `digits` divided by ten to the `scale`.
+struct Decimal {
+    digits: u128,
+    scale: u32,
+}
+
+impl Decimal {
+    fn parse(text: &str) -> Option<Self> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = format!("{whole}{fraction}");
+        let is_number =
+            !digits.is_empty() && digits.len() <= PRICE_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
+        let digits = is_number.then(|| digits.parse().ok()).flatten().filter(|digits| *digits > 0)?;
+        Some(Self { digits, scale: u32::try_from(fraction.len()).ok()? })
+    }
+
+    /// `amount` times this, in the smallest unit of `to`. `None` if it does not fit.
+    fn times(&self, amount: Amount, to: Currency) -> Option<u128> {
+        let over =
+            u128::from(amount.value).checked_mul(self.digits)?.checked_mul(10_u128.checked_pow(to.exponent())?)?;
+        Some(round(over, 10_u128.checked_pow(self.scale.checked_add(amount.currency.exponent())?)?))
+    }
+
+    /// `amount` divided by this, in the smallest unit of `to`. `None` if it does not fit.
+    fn divides(&self, amount: Amount, to: Currency) -> Option<u128> {
+        let over =
+            u128::from(amount.value).checked_mul(10_u128.checked_pow(self.scale.checked_add(to.exponent())?)?)?;
+        Some(round(over, self.digits.checked_mul(10_u128.checked_pow(amount.currency.exponent())?)?))
+    }
+}
+
+/// `over` divided by `under`, which is not 0, half to even.
+fn round(over: u128, under: u128) -> u128 {
+    let (whole, rest) = (over / under, over % under);
+    match rest.cmp(&(under - rest)) {
+        std::cmp::Ordering::Less => whole,
+        std::cmp::Ordering::Equal => whole + whole % 2,
+        std::cmp::Ordering::Greater => whole + 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amount(value: u64, currency: &str) -> Amount {
+        Amount::new(Currency::from_code(currency).unwrap(), value)
+    }
+
+    fn quote(pair: &str, price: &str) -> Quote {
+        Quote { id: None, pair: pair.to_owned(), price: price.to_owned() }
+    }
+
+    #[test]
+    fn published_samples_agree_in_either_direction() {
+        assert_eq!(agrees(&quote("JPY/KRW", "10.0000"), amount(100, "JPY"), amount(1000, "KRW")), Ok(true));
+        assert_eq!(agrees(&quote("446/156", "0.88156063"), amount(10_000, "MOP"), amount(8816, "CNY")), Ok(true));
+        assert_eq!(agrees(&quote("344/446", "1.02487562"), amount(10_000, "MOP"), amount(9757, "HKD")), Ok(true));
+        assert_eq!(agrees(&quote("JPY/KRW", "10.0000"), amount(100, "JPY"), amount(1002, "KRW")), Ok(false));
+    }
+
+    #[test]
+    fn units_of_different_size_are_converted_in_major_units() {
+        assert_eq!(agrees(&quote("JPY/EUR", "0.0061"), amount(1000, "JPY"), amount(610, "EUR")), Ok(true));
+        assert_eq!(agrees(&quote("BHD/JPY", "400"), amount(1000, "BHD"), amount(400, "JPY")), Ok(true));
+    }
+
+    #[test]
+    fn a_quote_of_other_currencies_or_without_a_price_is_refused() {
+        for bad in [quote("USD/KRW", "1"), quote("JPY", "1"), quote("JPY/KRW", "0"), quote("JPY/KRW", "ten")] {
+            assert_eq!(agrees(&bad, amount(1, "JPY"), amount(1, "KRW")), Err(ResultCode::ParamIllegal));
+        }
+    }
+
+    #[test]
+    fn the_largest_amounts_do_not_overflow() {
+        let most = amount(Amount::MAX, "BHD");
+        let price = quote("BHD/JPY", "999999999999999999");
+        assert_eq!(agrees(&price, most, amount(1, "JPY")), Ok(false));
+        assert_eq!(share(most, Amount::MAX, Amount::MAX), Amount::MAX);
+        assert_eq!(share(most, 1, Amount::MAX), 1);
+    }
+
+    #[test]
+    fn halves_are_rounded_to_even() {
+        assert_eq!([1, 3, 5].map(|part| share(amount(1, "EUR"), part, 2)), [0, 1, 1]);
+        assert_eq!((share(amount(5, "EUR"), 1, 2), share(amount(7, "EUR"), 1, 2)), (2, 4));
+        assert_eq!(share(amount(10_000, "IDR"), 1, 3), 3300);
+    }
+}

@@ -1,0 +1,4 @@
+//! Stories of payments, on every database.
+
+mod paying;
+mod world;

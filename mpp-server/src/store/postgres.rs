@@ -1,0 +1,288 @@
+//! PostgreSQL: each thread owns a connection and runs one job a transaction.
+//!
+//! What is known to go together travels together: `BEGIN` with the first statements, and the statements
+//! of one [`Tx::run`] in one round trip.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::future::{join, try_join_all};
+use futures_util::{TryStreamExt, pin_mut};
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::Severity;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::StoreError;
+use super::migrate::migrate;
+use super::queue::{Job, Queue, Wish};
+use super::tx::{Done, Link, Statement, Tx};
+use super::value::{Cell, Row, Value};
+
+/// Runs of a job that meets a deadlock, a taken key or a broken connection.
+const RUNS: u32 = 5;
+/// Before the second run; doubled for each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// For the database to answer. Longer than its own limits below, so that they speak first.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// What this program needs of a session, whatever the server's defaults are.
+const SETUP: &str = "SET synchronous_commit = on; \
+    SET statement_timeout = '15s'; \
+    SET lock_timeout = '10s'; \
+    SET idle_in_transaction_session_timeout = '60s'";
+const MIGRATIONS_ALONE: &str = "SELECT pg_advisory_xact_lock(5567221908)";
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Sees what others have committed, statement by statement; what it writes it holds first.
+    Writer,
+    /// Sees one moment.
+    Reader,
+}
+
+impl Role {
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Writer => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+            Self::Reader => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        }
+    }
+}
+
+/// Reads an address.
+///
+/// # Errors
+/// [`StoreError::Address`].
+pub(super) fn parse(url: &str) -> Result<Config, StoreError> {
+    let mut config: Config = url.parse().map_err(|_| StoreError::Address { reason: "not an address of PostgreSQL" })?;
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(StoreError::Address { reason: "sslmode=require, but this program speaks no TLS to PostgreSQL" });
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_LIMIT);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("mpp-server");
+    }
+    Ok(config)
+}
+
+/// Makes the schema. Must not run on a thread of an asynchronous runtime.
+///
+/// # Errors
+/// Those of the migrations, [`StoreError::Setup`], [`StoreError::Unreachable`].
+pub(super) fn prepare(config: &Config) -> Result<(), StoreError> {
+    let mut session = Session::new(config.clone(), Role::Writer)?;
+    session.connect()?;
+    let fsync = session.run(&[Statement::new("SHOW fsync", &[])])?;
+    for mut row in fsync.into_iter().flat_map(|done| done.rows) {
+        if row.text()? != "on" {
+            return Err(StoreError::Setup { reason: "fsync is off: a power cut would lose payments" });
+        }
+    }
+    session.batch(MIGRATIONS_ALONE)?;
+    migrate(&mut session)?;
+    session.commit()
+}
+
+/// Serves jobs until the queue is closed and empty.
+pub(super) fn serve_all(mut session: Session, queue: &Queue) {
+    while let Some(job) = queue.take() {
+        session.serve(job);
+    }
+}
+
+/// A thread's connection, which is made again when it breaks.
+pub(super) struct Session {
+    runtime: Runtime,
+    config: Config,
+    role: Role,
+    connected: Option<Connected>,
+}
+
+struct Connected {
+    client: Client,
+    statements: HashMap<&'static str, tokio_postgres::Statement>,
+    /// `BEGIN` has been sent.
+    began: bool,
+}
+
+impl Session {
+    /// Connects when it is first needed.
+    pub(super) fn new(config: Config, role: Role) -> Result<Self, StoreError> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|_| StoreError::Setup { reason: "no runtime can be made" })?;
+        Ok(Self { runtime, config, role, connected: None })
+    }
+
+    fn serve(&mut self, mut job: Box<dyn Job>) {
+        let mut pause = FIRST_PAUSE;
+        for run in 1.. {
+            let ended = self.run_once(&mut *job);
+            match ended {
+                Err(error) if error.is_passing() && run < RUNS => {
+                    tracing::debug!(%error, run, "a job runs again");
+                    std::thread::sleep(pause);
+                    pause *= 2;
+                }
+                ended => return job.answer(ended),
+            }
+        }
+    }
+
+    fn run_once(&mut self, job: &mut dyn Job) -> Result<(), StoreError> {
+        let mut tx = Tx::new(self);
+        let wish = job.run(&mut tx);
+        match (wish, tx.into_failure()) {
+            (Wish::Commit, None) => self.commit(),
+            (Wish::RollBack, None) => {
+                self.roll_back();
+                Ok(())
+            }
+            (_, Some(failure)) => {
+                // After anything but a known conflict a new connection is the safer ground.
+                match failure {
+                    StoreError::Conflict | StoreError::Busy => self.roll_back(),
+                    _ => self.connected = None,
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn connect(&mut self) -> Result<(), StoreError> {
+        if self.connected.as_ref().is_some_and(|connected| !connected.client.is_closed()) {
+            return Ok(());
+        }
+        self.connected = None;
+        let connecting = async {
+            let (client, connection) = self.config.connect(NoTls).await?;
+            tokio::spawn(connection);
+            client.batch_execute(SETUP).await?;
+            Ok::<_, tokio_postgres::Error>(client)
+        };
+        let client = within(&self.runtime, connecting)?;
+        self.connected = Some(Connected { client, statements: HashMap::new(), began: false });
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        let Some(connected) = self.connected.as_mut().filter(|connected| connected.began) else {
+            return Ok(());
+        };
+        connected.began = false;
+        let client = &connected.client;
+        let limited =
+            self.runtime.block_on(async { tokio::time::timeout(ANSWER_LIMIT, client.batch_execute("COMMIT")).await });
+        match limited {
+            Ok(Ok(())) => Ok(()),
+            // The server says that it did not commit, and goes on living.
+            Ok(Err(error)) if error.as_db_error().is_some_and(|e| e.parsed_severity() == Some(Severity::Error)) => {
+                Err(error.into())
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.connected = None;
+                Err(if self.role == Role::Reader { StoreError::Unreachable } else { StoreError::Unknown })
+            }
+        }
+    }
+
+    fn roll_back(&mut self) {
+        let Some(connected) = self.connected.as_mut().filter(|connected| connected.began) else {
+            return;
+        };
+        connected.began = false;
+        if within(&self.runtime, connected.client.batch_execute("ROLLBACK")).is_err() {
+            self.connected = None;
+        }
+    }
+}
+
+impl Link for Session {
+    fn run(&mut self, statements: &[Statement<'_>]) -> Result<Vec<Done>, StoreError> {
+        if !self.connected.as_ref().is_some_and(|connected| connected.began) {
+            self.connect()?;
+        }
+        let connected = self.connected.as_mut().ok_or(StoreError::Unreachable)?;
+        for statement in statements {
+            if !connected.statements.contains_key(statement.sql) {
+                let prepared = within(&self.runtime, connected.client.prepare(statement.sql))?;
+                connected.statements.insert(statement.sql, prepared);
+            }
+        }
+        let began = std::mem::replace(&mut connected.began, true);
+        let (begin, connected) = (self.role.begin(), &*connected);
+        // Requests leave in the order in which their futures are first polled.
+        within(&self.runtime, async {
+            let work = try_join_all(statements.iter().map(|statement| run_one(connected, statement)));
+            if began {
+                return work.await;
+            }
+            let (begun, done) = join(connected.client.batch_execute(begin), work).await;
+            begun.map_err(StoreError::from).and(done)
+        })
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.connect()?;
+        let connected = self.connected.as_mut().ok_or(StoreError::Unreachable)?;
+        if !std::mem::replace(&mut connected.began, true) {
+            within(&self.runtime, connected.client.batch_execute(self.role.begin()))?;
+        }
+        within(&self.runtime, connected.client.batch_execute(sql))
+    }
+}
+
+async fn run_one(connected: &Connected, statement: &Statement<'_>) -> Result<Done, StoreError> {
+    let prepared = connected.statements.get(statement.sql).ok_or(StoreError::Unreachable)?;
+    let found = connected.client.query_raw(prepared, statement.values).await?;
+    pin_mut!(found);
+    let mut rows = Vec::new();
+    while let Some(row) = found.try_next().await? {
+        let cells: Result<_, StoreError> = (0..row.len()).map(|column| cell(&row, column)).collect();
+        rows.push(Row::new(cells?));
+    }
+    Ok(Done { rows, changed: found.rows_affected().unwrap_or_default() })
+}
+
+fn cell(row: &tokio_postgres::Row, column: usize) -> Result<Cell, StoreError> {
+    let kind = row.columns().get(column).map(tokio_postgres::Column::type_);
+    let cell = match kind {
+        Some(&Type::INT8) => row.try_get::<_, Option<i64>>(column)?.map(Cell::Int),
+        Some(&Type::INT4) => row.try_get::<_, Option<i32>>(column)?.map(i64::from).map(Cell::Int),
+        Some(&Type::TEXT | &Type::VARCHAR) => row.try_get::<_, Option<String>>(column)?.map(Cell::Text),
+        _ => return Err(StoreError::Column { expected: "text or a number" }),
+    };
+    Ok(cell.unwrap_or(Cell::Null))
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        match self {
+            Self::Text(text) => text.to_sql(kind, out),
+            other => other.integer()?.to_sql(kind, out),
+        }
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        [Type::INT8, Type::TEXT].contains(kind)
+    }
+
+    to_sql_checked!();
+}
+
+/// Waits for `work`, and not for ever: a server that has gone without a word says nothing.
+fn within<T, E>(runtime: &Runtime, work: impl Future<Output = Result<T, E>>) -> Result<T, StoreError>
+where
+    E: Into<StoreError>,
+{
+    let limited = runtime.block_on(async { tokio::time::timeout(ANSWER_LIMIT, work).await });
+    limited.map_err(|_| StoreError::Unreachable)?.map_err(Into::into)
+}
