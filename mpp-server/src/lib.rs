@@ -17,6 +17,7 @@ mod ids;
 pub mod keys;
 pub mod ledger;
 pub mod notices;
+pub mod openapi;
 pub mod operation;
 pub mod payments;
 mod server;

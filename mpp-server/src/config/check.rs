@@ -46,6 +46,15 @@ impl Config {
         Ok(())
     }
 
+    /// As [`Self::check_for_serving`], and that every key can be read.
+    ///
+    /// # Errors
+    /// [`ConfigError::Field`] for the first that cannot.
+    pub fn check_with_keys(&self) -> Result<(), ConfigError> {
+        self.check_for_serving()?;
+        crate::identity::Parties::read(self).map(drop)
+    }
+
     fn check_gateway(&self) -> Result<(), ConfigError> {
         let gateway = &self.gateway;
         let is_url = gateway.url.starts_with("https://") || gateway.url.starts_with("http://");

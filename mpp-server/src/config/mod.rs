@@ -1,7 +1,8 @@
 //! The configuration: what there is to set, where it comes from, and what is refused.
 //!
 //! Flags win over the environment (`MPP_SERVER__SECTION__FIELD`), which wins over the file, which wins
-//! over the defaults. Every error names the field and says what to do. This room touches no other room.
+//! over the defaults. Every error names the field and says what to do. It asks `identity`
+//! whether keys can be read, and touches no other room.
 //!
 //! ```
 //! use mpp_server::config::{Config, Sources};
