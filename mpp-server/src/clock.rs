@@ -1,4 +1,4 @@
-//! Time, passed in; and the business day of the Open API.
+//! Time, passed in.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -8,7 +8,6 @@
 
 pub mod accounts;
 pub mod app;
-mod business_time;
 pub mod clock;
 pub mod config;
 mod gateway;
@@ -22,6 +21,8 @@ pub mod operation;
 pub mod payments;
 mod server;
 pub mod store;
+#[cfg(test)]
+mod stories;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

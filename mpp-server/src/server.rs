@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alipayplus::business_time::BusinessCalendar;
 use alipayplus::client::BuildError;
 use alipayplus::server::{Identity, Outcome, RouterError, ServerOptions};
 use axum::Router;
@@ -23,9 +24,9 @@ use crate::config::{Config, ConfigError, SignUp};
 use crate::gateway::{self, Notifier, Outbound, OutboundParts};
 use crate::identity::{OpenApiClock, Parties};
 use crate::notices::{Notices, Schedule};
+use crate::operation::health;
 use crate::operation::metrics::Metrics;
 use crate::operation::stop::StopSignal;
-use crate::operation::health;
 use crate::payments::{NoRisk, Notify, Payments, Policy, Risk};
 use crate::store::{Store, StoreConfig, StoreError};
 
@@ -237,11 +238,12 @@ async fn open_store(config: &Config) -> Result<Store, StoreError> {
 
 fn policy(config: &Config) -> Policy {
     let notify = if config.notices.all { Notify::Always } else { Notify::LeftOpen };
-    Policy {
-        cancel_window_ms: i64::from(config.payments.cancel_minutes) * 60_000,
-        refund_window_ms: i64::from(config.payments.refund_days) * 86_400_000,
-        notify,
-    }
+    let calendar = BusinessCalendar {
+        cancel_grace_ms: i64::from(config.payments.cancel_minutes) * 60_000,
+        refund_days: config.payments.refund_days,
+        ..BusinessCalendar::MPP
+    };
+    Policy { calendar, notify }
 }
 
 fn schedule(config: &Config) -> Schedule {

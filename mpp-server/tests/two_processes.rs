@@ -2,7 +2,7 @@
 //! below zero.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 
-mod common;
+mod processes;
 
 use alipayplus::ResultCode;
 use alipayplus::client::Client;
@@ -10,7 +10,7 @@ use alipayplus::payment::mpp::{CancelPayment, Pay, PayAnswer, Refund};
 use mpp_server::store::Store;
 use tokio::task::JoinSet;
 
-use common::{Place, Server, ask, cancel, pay, refund};
+use processes::{Place, Server, ask, cancel, pay, refund};
 
 /// Two processes, and the gateway's client to each.
 struct Two {
@@ -30,7 +30,7 @@ impl Two {
 
     /// On each kind of database that is there.
     fn of_each_kind() -> Vec<Self> {
-        let places = [Some(common::sqlite()), common::postgres()];
+        let places = [Some(processes::sqlite()), processes::postgres()];
         places.into_iter().flatten().map(Self::start).collect()
     }
 

@@ -45,12 +45,18 @@ fn the_demo_reports_a_whole_life() {
     assert_eq!(report["ok"], true);
     assert_eq!(report["activation"]["mode"], "manual");
     assert_eq!(report["activation"]["phases"].as_array().unwrap().len(), 11);
-    assert_eq!(report["credentials"], json!({ "start": 20, "lowest": 9, "end": 17, "threshold": 10 }));
+    assert_eq!(report["credentials"], json!({ "start": 20, "lowest": 9, "end": 13, "threshold": 10 }));
     assert_eq!(report["replenishments"], 1);
-    assert_eq!((&report["cryptograms"], &report["violations"]), (&json!(14), &json!(0)));
+    assert_eq!((&report["cryptograms"], &report["violations"]), (&json!(18), &json!(0)));
     let refused: Vec<_> = outcomes(&report).into_iter().filter(|(outcome, _)| outcome != "approved").collect();
-    let expected = [("see_phone", 10_003), ("not_accepted", 10_008), ("not_accepted", 10_009)];
+    let expected =
+        [("see_phone", 10_003), ("declined_by_provider", 10_000), ("not_accepted", 10_008), ("not_accepted", 10_009)];
     assert_eq!(refused, expected.map(|(outcome, code)| (outcome.to_owned(), code)));
+    let money = report["money"].as_array().unwrap();
+    let rows: Vec<_> = money.iter().map(|one| one["row"].as_str().unwrap()).collect();
+    assert_eq!(rows, ["M5", "M5", "R6", "R7", "M6", "M1"]);
+    assert_eq!(report["books"]["agree"], true);
+    assert_eq!(report["books"]["signed_calls"], report["books"]["verified_calls"]);
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub struct Limits {
 /// What a user has paid in a business day. Cancelled payments do not count, refunded ones do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DayTotals {
-    /// In days since 1970-01-01, UTC+8.
+    /// Its first millisecond, since 1970, UTC.
     pub day: i64,
     /// In the smallest unit.
     pub amount: u64,
@@ -149,7 +149,7 @@ impl User {
         }
     }
 
-    /// Takes `amount` on `day`.
+    /// Takes `amount` on the business day that begins at `day`.
     ///
     /// # Errors
     /// The limit that it would break, or `USER_BALANCE_NOT_ENOUGH`; nothing is changed then.
@@ -179,7 +179,7 @@ impl User {
         Some(())
     }
 
-    /// A payment of `amount` on `day` does not count any more.
+    /// A payment of `amount` on the business day that begins at `day` does not count any more.
     pub(crate) fn uncount(&mut self, amount: u64, day: i64) {
         if self.totals.day == day {
             self.totals.amount = self.totals.amount.saturating_sub(amount);

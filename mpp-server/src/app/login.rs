@@ -81,7 +81,10 @@ pub(crate) async fn login(State(app): State<Arc<App>>, body: Bytes) -> Result<Js
     Ok(Json(LoginAnswer { token: session.token.to_string(), expires_at: iso_time(session.expires_at_ms) }))
 }
 
-pub(crate) async fn logout(State(app): State<Arc<App>>, session: LoggedIn) -> Result<Json<serde_json::Value>, AppError> {
+pub(crate) async fn logout(
+    State(app): State<Arc<App>>,
+    session: LoggedIn,
+) -> Result<Json<serde_json::Value>, AppError> {
     app.sessions.close(&session.token).await?;
     Ok(Json(serde_json::json!({})))
 }

@@ -28,12 +28,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alipayplus::DateTime;
+use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::Router;
 
 use answer::AppError;
 pub use login::LoginCheck;

@@ -156,7 +156,8 @@ impl App {
     async fn with_refunds(&self, payment: Option<Payment>) -> Result<Json<PaymentAnswer>, AppError> {
         let payment = payment.ok_or_else(|| AppError::not_found("no payment of yours has this name"))?;
         let refunds = self.payments.refunds(&payment.key.payment_request_id).await?;
-        let payment = payment_item(payment).ok_or_else(|| AppError::not_found("the payment was cancelled before it came"))?;
+        let payment =
+            payment_item(payment).ok_or_else(|| AppError::not_found("the payment was cancelled before it came"))?;
         Ok(Json(PaymentAnswer { payment, refunds: refunds.into_iter().filter_map(refund_item).collect() }))
     }
 }
@@ -190,16 +191,14 @@ fn from_text(text: &str) -> Option<Cursor> {
     let (paid_at, payment, refunded_at, refund): (i64, String, i64, String) =
         serde_json::from_slice(&hex::decode(text).ok()?).ok()?;
     let is_id = |id: &str| id.chars().count() <= 64 && !id.contains('\0');
-    let cursor = Cursor {
-        payments: Mark { at_ms: paid_at, id: payment },
-        refunds: Mark { at_ms: refunded_at, id: refund },
-    };
+    let cursor =
+        Cursor { payments: Mark { at_ms: paid_at, id: payment }, refunds: Mark { at_ms: refunded_at, id: refund } };
     Some(cursor).filter(|cursor| is_id(&cursor.payments.id) && is_id(&cursor.refunds.id))
 }
 
 fn item(item: HistoryItem) -> Option<Item> {
     match item {
-        HistoryItem::Payment(payment) => payment_item(*payment).map(Item::Payment),
+        HistoryItem::Payment(payment) => payment_item(payment).map(Item::Payment),
         HistoryItem::Refund(refund) => refund_item(refund).map(Item::Refund),
     }
 }

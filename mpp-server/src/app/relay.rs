@@ -28,11 +28,7 @@ pub(crate) struct RelayRequest {
 }
 
 /// The user comes from the session, whatever the body says.
-pub(crate) async fn relay(
-    State(app): State<Arc<App>>,
-    session: LoggedIn,
-    body: Bytes,
-) -> Result<Response, AppError> {
+pub(crate) async fn relay(State(app): State<Arc<App>>, session: LoggedIn, body: Bytes) -> Result<Response, AppError> {
     let mut request = Object::read(&body)?;
     let (kind, content) = (request.text("type")?, request.text("body")?);
     let kind = TYPES.into_iter().find(|known| *known == kind);

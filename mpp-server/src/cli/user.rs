@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use mpp_server::accounts::{Accounts, NewUser, TopUp, User, UserStatus};
 use mpp_server::app::passwords::Passwords;
-use mpp_server::default_limits;
 use mpp_server::clock::SystemClock;
+use mpp_server::default_limits;
 use zeroize::Zeroizing;
 
 use super::{ConfigFlags, block_on, open_store};
@@ -72,7 +72,8 @@ pub(crate) fn user(flags: &ConfigFlags, command: UserCommand) -> anyhow::Result<
         match command {
             UserCommand::Add { user, currency, balance, password_stdin } => {
                 let code = currency;
-                let currency = Currency::from_code(&code).with_context(|| format!("{code} is no currency of ISO 4217"))?;
+                let currency =
+                    Currency::from_code(&code).with_context(|| format!("{code} is no currency of ISO 4217"))?;
                 let balance = balance.map(|text| amount(&text, currency)).transpose()?;
                 let password = password_stdin.then(read_password).transpose()?;
                 let limits = default_limits(&config, currency.code());
@@ -157,7 +158,8 @@ mod tests {
 
     #[test]
     fn whole_units_become_the_currencys_smallest() {
-        let minor = |text: &str, code: &str| amount(text, Currency::from_code(code).unwrap()).map(|amount| amount.value);
+        let minor =
+            |text: &str, code: &str| amount(text, Currency::from_code(code).unwrap()).map(|amount| amount.value);
         assert_eq!(minor("12.5", "EUR").unwrap(), 1250);
         assert_eq!(minor("12", "EUR").unwrap(), 1200);
         assert_eq!(minor("100", "JPY").unwrap(), 100);

@@ -41,7 +41,10 @@ impl Config {
             return missing("gateway.url", "set the gateway's address, for example https://open-sea.alipayplus.com");
         }
         if self.gateway.key_files.is_empty() && self.gateway.keys.is_empty() {
-            return missing("gateway.key_files", "set the gateway's public key: [gateway.key_files] 1 = \"gateway.pub\"");
+            return missing(
+                "gateway.key_files",
+                "set the gateway's public key: [gateway.key_files] 1 = \"gateway.pub\"",
+            );
         }
         Ok(())
     }
@@ -210,7 +213,8 @@ mod tests {
             ("gateway.key_files.1", "gateway.pub"),
         ];
         for (count, (missing, _)) in set.iter().enumerate() {
-            let sources = set.iter().take(count).fold(Sources::default(), |all, (field, value)| all.with_flag(field, value));
+            let sources =
+                set.iter().take(count).fold(Sources::default(), |all, (field, value)| all.with_flag(field, value));
             let error = Config::load(&sources).unwrap().check_for_serving().unwrap_err().to_string();
             let section = missing.rsplit_once('.').unwrap().0;
             assert!(error.starts_with(section), "{missing}: {error}");

@@ -76,10 +76,7 @@ impl Config {
     }
 }
 
-fn with_file(
-    builder: ConfigBuilder<DefaultState>,
-    file: &Path,
-) -> Result<ConfigBuilder<DefaultState>, ConfigError> {
+fn with_file(builder: ConfigBuilder<DefaultState>, file: &Path) -> Result<ConfigBuilder<DefaultState>, ConfigError> {
     let text = std::fs::read_to_string(file).map_err(|error| ConfigError::Unreadable {
         reason: format!("{} cannot be read: {error}; mpp-server config --example prints one", file.display()),
     })?;

@@ -91,7 +91,9 @@ fn message(notice: &Notice) -> NotifyPaymentRequest {
         payment_request_id: payment.key.payment_request_id.clone(),
         payment_id: order.map(|order| order.payment_id.clone()),
         payment_amount: order.map(|order| order.amount),
-        pay_to_amount: order.map(|order| order.charged).filter(|charged| Some(*charged) != order.map(|order| order.amount)),
+        pay_to_amount: order
+            .map(|order| order.charged)
+            .filter(|charged| Some(*charged) != order.map(|order| order.amount)),
         payment_time: order.and(payment.payment_time_ms).and_then(DateTime::from_ms),
         customer_id: order.map(|order| order.customer_id.clone()),
         customs_declaration_amount: None,

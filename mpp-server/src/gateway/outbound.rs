@@ -87,11 +87,8 @@ impl Outbound {
 
     /// Sends what a wallet wrote, once: the wallet repeats by itself.
     pub(crate) async fn relay(&self, kind: &str, body: String, customer_id: String) -> Relayed {
-        let request = SdkProxyRequest {
-            sdk_request_header: kind.to_owned(),
-            sdk_request_body: Some(body),
-            customer_id,
-        };
+        let request =
+            SdkProxyRequest { sdk_request_header: kind.to_owned(), sdk_request_body: Some(body), customer_id };
         let options = self.options(self.parts.sdk_proxy_path.clone());
         match self.client.call::<SdkProxy>(&request, options).await {
             Ok(Outcome::Final(answer)) => answered(answer),
@@ -116,7 +113,9 @@ impl Outbound {
     pub(crate) async fn notify(&self, request: &NotifyPaymentRequest, url: Option<&str>) -> Notified {
         let Some((client, path)) = self.place(url) else { return Notified::NotAcknowledged("address") };
         match client.call::<NotifyPayment>(request, self.options(path)).await {
-            Ok(Outcome::Final(answer)) if answer.result.result_status == ResultStatus::Success => Notified::Acknowledged,
+            Ok(Outcome::Final(answer)) if answer.result.result_status == ResultStatus::Success => {
+                Notified::Acknowledged
+            }
             Ok(Outcome::Final(_)) => Notified::NotAcknowledged("refused"),
             Ok(Outcome::Unknown(unknown)) => Notified::NotAcknowledged(unknown.last.name()),
             Err(error) => {

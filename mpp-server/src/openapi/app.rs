@@ -27,7 +27,8 @@ pub fn app() -> Value {
     add("/login", "post", login);
 
     let mut logout = operation(&mut schemas, "logout", "End this session", Access::Session, &[]);
-    let nothing = json!({ "description": "It is over", "content": { "application/json": { "schema": { "type": "object" } } } });
+    let nothing =
+        json!({ "description": "It is over", "content": { "application/json": { "schema": { "type": "object" } } } });
     succeed(&mut logout, nothing);
     add("/logout", "post", logout);
 
@@ -52,7 +53,13 @@ pub fn app() -> Value {
     let about = "Payments and refunds, newest first";
     let mut history = operation(&mut schemas, "history", about, Access::Session, &[400]);
     let parameters = json!([
-        parameter("limit", "query", false, "How many", json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 20 })),
+        parameter(
+            "limit",
+            "query",
+            false,
+            "How many",
+            json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 20 })
+        ),
         parameter("before", "query", false, "`next` of the page before", json!({ "type": "string" })),
     ]);
     put(&mut history, "parameters", parameters);

@@ -27,9 +27,7 @@ pub fn partner() -> Value {
 
 fn add<A: Api>(paths: &mut Map<String, Value>, schemas: &mut Schemas, about: &str) {
     let text = || json!({ "type": "string" });
-    let header = |name: &str, about: &str| {
-        json!({ "name": name, "in": "header", "required": true, "description": about, "schema": text() })
-    };
+    let header = |name: &str, about: &str| json!({ "name": name, "in": "header", "required": true, "description": about, "schema": text() });
     let answered = |about: &str| json!({ "description": about, "required": true, "schema": text() });
     let operation = json!({
         "operationId": A::NAME,

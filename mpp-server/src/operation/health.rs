@@ -24,10 +24,7 @@ struct Ops {
 
 /// The operator's routes: no authentication, nothing personal, not for the public.
 pub fn router(store: Store, metrics: Metrics) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/metrics", get(render))
-        .with_state(Ops { store, metrics })
+    Router::new().route("/healthz", get(healthz)).route("/metrics", get(render)).with_state(Ops { store, metrics })
 }
 
 /// 200 if this process runs and its database answers, 503 otherwise.

@@ -127,7 +127,10 @@ mod tests {
         one.store_queue(7);
         let text = one.render();
         assert!(text.contains(r#"mpp_requests_total{side="partner",api="pay",result="SUCCESS"} 1"#), "{text}");
-        assert!(text.contains(r#"mpp_request_duration_seconds_bucket{side="partner",api="pay",le="0.005"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"mpp_request_duration_seconds_bucket{side="partner",api="pay",le="0.005"} 1"#),
+            "{text}"
+        );
         assert!(text.contains("mpp_store_queue 7"), "{text}");
         assert!(!other.render().contains("pay"));
     }

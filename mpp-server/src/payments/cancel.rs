@@ -5,24 +5,29 @@
 //! was refunded in part, or in whole, gives back what is left, so that the user has all of it once: the
 //! facts let a cancel fail for nothing but its window, and name no code for "refunded".
 
+use alipayplus::business_time::BusinessCalendar;
 use alipayplus::{Amount, ResultCode};
 
 use super::command::PaymentKey;
 use super::payment::{self, Payment, PaymentStatus};
 use super::{first_rows, write};
 use crate::accounts::User;
-use crate::business_time::{after_business_day, business_day};
 use crate::ledger::{Account, Cause, Entry};
 use crate::notices;
 use crate::store::{Statement, StoreError, Tx};
 
-pub(super) fn run(tx: &mut Tx<'_>, key: &PaymentKey, window_ms: i64, now: i64) -> Result<ResultCode, StoreError> {
+pub(super) fn run(
+    tx: &mut Tx<'_>,
+    key: &PaymentKey,
+    calendar: &BusinessCalendar,
+    now: i64,
+) -> Result<ResultCode, StoreError> {
     let [user, payment] = first_rows(tx.run(&[
         Statement::new(super::HOLD_USER, &[(&key.payment_request_id).into()]),
         Statement::new(payment::HOLD, &[(&key.payment_request_id).into()]),
     ])?);
     let Some(mut payment) = payment.map(Payment::read).transpose()? else {
-        tx.run(&[payment::insert(&Payment::cancelled(key, now).values())])?;
+        write(tx, &[payment::insert(&Payment::cancelled(key, now).values())], None, &[])?;
         return Ok(ResultCode::Success);
     };
     if !payment.is_of(key) {
@@ -31,11 +36,11 @@ pub(super) fn run(tx: &mut Tx<'_>, key: &PaymentKey, window_ms: i64, now: i64) -
     if payment.cancelled_at_ms.is_some() {
         return Ok(ResultCode::Success);
     }
-    if now > after_business_day(payment.created_at_ms, window_ms) {
+    if !calendar.may_cancel(payment.created_at_ms, now) {
         return Ok(ResultCode::CancelWindowExceed);
     }
     let mut user = user.map(User::read).transpose()?;
-    let entry = match give_back(&payment, user.as_mut(), now) {
+    let entry = match give_back(&payment, user.as_mut(), calendar, now) {
         Ok(entry) => entry,
         Err(code) => return Ok(code),
     };
@@ -50,7 +55,12 @@ pub(super) fn run(tx: &mut Tx<'_>, key: &PaymentKey, window_ms: i64, now: i64) -
 }
 
 /// What the user paid and has not back. The payment does not count for the limits of its day any more.
-fn give_back(payment: &Payment, user: Option<&mut User>, now: i64) -> Result<Option<Entry>, ResultCode> {
+fn give_back(
+    payment: &Payment,
+    user: Option<&mut User>,
+    calendar: &BusinessCalendar,
+    now: i64,
+) -> Result<Option<Entry>, ResultCode> {
     let (Some(order), Some(user)) = (&payment.order, user) else { return Ok(None) };
     match payment.status {
         PaymentStatus::Success | PaymentStatus::PartiallyRefunded | PaymentStatus::Refunded => {}
@@ -59,7 +69,7 @@ fn give_back(payment: &Payment, user: Option<&mut User>, now: i64) -> Result<Opt
     let left = order.charged.value.saturating_sub(order.refunded_charged);
     user.credit(left).ok_or(ResultCode::ProcessFail)?;
     let paid_at = payment.payment_time_ms.unwrap_or(payment.created_at_ms);
-    user.uncount(order.charged.value, business_day(paid_at));
+    user.uncount(order.charged.value, calendar.start_of(calendar.day_of(paid_at)));
     let (from, to) = (Account::Settlement, Account::User(&order.customer_id));
     let cause = Cause::Cancel(&payment.key.payment_request_id);
     let amount = Amount::new(order.charged.currency, left);

@@ -1,6 +1,7 @@
 //! Deciding payments that were left in process.
 
 use alipayplus::ResultCode;
+use alipayplus::business_time::BusinessCalendar;
 
 use super::payment::{self, Payment, PaymentStatus};
 use super::{first_rows, pay, write};
@@ -26,6 +27,7 @@ pub(super) fn run(
     tx: &mut Tx<'_>,
     payment_request_id: &str,
     decision: Decision,
+    calendar: &BusinessCalendar,
     now: i64,
 ) -> Result<Option<Payment>, StoreError> {
     let [user, payment] = first_rows(tx.run(&[
@@ -37,7 +39,7 @@ pub(super) fn run(
         return Ok(Some(payment));
     }
     let mut user = user.map(User::read).transpose()?;
-    let result = match (decision, pay::charge(&payment, user.as_mut(), now)) {
+    let result = match (decision, pay::charge(&payment, user.as_mut(), calendar, now)) {
         (Decision::Accept, charged) => charged,
         (Decision::Reject, Err(ResultCode::OrderIsClosed)) => Err(ResultCode::OrderIsClosed),
         (Decision::Reject, _) => Err(ResultCode::RiskReject),

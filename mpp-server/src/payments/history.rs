@@ -9,7 +9,7 @@ use crate::store::{Statement, StoreError, Tx, Value};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HistoryItem {
     /// A payment, also one that failed.
-    Payment(Box<Payment>),
+    Payment(Payment),
     /// Money that came back.
     Refund(RefundRecord),
 }
@@ -114,7 +114,7 @@ fn page(tx: &mut Tx<'_>, customer_id: &str, start: &Cursor, limit: u32) -> Resul
             items.push(HistoryItem::Refund(refund));
         } else if let Some(payment) = payments.next() {
             next.payments = Mark { at_ms: payment.created_at_ms, id: payment.key.payment_request_id.clone() };
-            items.push(HistoryItem::Payment(Box::new(payment)));
+            items.push(HistoryItem::Payment(payment));
         } else {
             break;
         }

@@ -22,6 +22,7 @@ mod risk;
 use std::sync::Arc;
 
 use alipayplus::ResultCode;
+use alipayplus::business_time::BusinessCalendar;
 
 pub use command::{AdjustRefund, Merchant, Pay, PaymentKey, Quote, Refund, Scenario};
 pub use decide::Decision;
@@ -49,20 +50,13 @@ pub enum Notify {
 }
 
 /// What may be set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
-    /// How long after the end of a payment's day (UTC+8) it may be cancelled. Default 30 minutes.
-    pub cancel_window_ms: i64,
-    /// How long after it was paid a payment may be refunded. Default 366 days; the facts allow no less.
-    pub refund_window_ms: i64,
+    /// When days begin, until when a payment may be cancelled, and until when refunded. By default a
+    /// wallet's: 30 minutes after its day, and 366 days.
+    pub calendar: BusinessCalendar,
     /// Which payments are told.
     pub notify: Notify,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self { cancel_window_ms: 30 * 60 * 1000, refund_window_ms: 366 * 24 * 60 * 60 * 1000, notify: Notify::LeftOpen }
-    }
 }
 
 /// What `pay` answers.
@@ -122,9 +116,10 @@ impl Payments {
             return Ok(PayAnswer::of(code));
         }
         let verdict = self.risk.assess(&pay);
-        let (notify, now) = (self.policy.notify, self.clock.now_ms());
-        let asked = pay::Asked { pay, payment_id: make_id()?, verdict, notify, now };
-        self.store.write(move |tx| pay::run(tx, &asked)).await
+        let (policy, now) = (self.policy, self.clock.now_ms());
+        let asked = pay::Asked { pay, payment_id: make_id()?, verdict, policy, now };
+        let mut runs = 0..;
+        self.store.write(move |tx| pay::run(tx, &asked, runs.next().unwrap_or(u32::MAX))).await
     }
 
     /// The payment that `key` means; `None` is `ORDER_NOT_EXIST`. [`Payment::result`] is its
@@ -152,8 +147,8 @@ impl Payments {
         if let Err(code) = key.check() {
             return Ok(code);
         }
-        let (window, now) = (self.policy.cancel_window_ms, self.clock.now_ms());
-        self.store.write(move |tx| cancel::run(tx, &key, window, now)).await
+        let (calendar, now) = (self.policy.calendar, self.clock.now_ms());
+        self.store.write(move |tx| cancel::run(tx, &key, &calendar, now)).await
     }
 
     /// Gives back part or all of a payment.
@@ -164,8 +159,8 @@ impl Payments {
         if let Err(result) = refund.check() {
             return Ok(RefundAnswer { result, refund: None });
         }
-        let (window_ms, now) = (self.policy.refund_window_ms, self.clock.now_ms());
-        let asked = refund::Asked { refund, refund_id: make_id()?, window_ms, now };
+        let (calendar, now) = (self.policy.calendar, self.clock.now_ms());
+        let asked = refund::Asked { refund, refund_id: make_id()?, calendar, now };
         self.store.write(move |tx| refund::run(tx, &asked)).await
     }
 
@@ -187,8 +182,8 @@ impl Payments {
     /// # Errors
     /// What the database says.
     pub async fn decide(&self, payment_request_id: &str, decision: Decision) -> Result<Option<Payment>, StoreError> {
-        let (id, now) = (payment_request_id.to_owned(), self.clock.now_ms());
-        self.store.write(move |tx| decide::run(tx, &id, decision, now)).await
+        let (id, calendar, now) = (payment_request_id.to_owned(), self.policy.calendar, self.clock.now_ms());
+        self.store.write(move |tx| decide::run(tx, &id, decision, &calendar, now)).await
     }
 
     /// Closes at most `limit` payments in process whose time is over; they will be told. To be called from
@@ -216,14 +211,14 @@ pub fn result_of(error: &StoreError) -> ResultCode {
     }
 }
 
-/// Writes what a command changes, in one round trip: its own `rows`, then the user's, then the journal.
+/// Writes what a command changes and ends it, in one round trip: its own `rows`, then the user's, then the journal.
 fn write(tx: &mut Tx<'_>, rows: &[Statement<'_>], user: Option<&User>, entries: &[Entry]) -> Result<(), StoreError> {
     let user: Option<[Value<'_>; 5]> = user.map(User::values);
     let entries: Vec<[Value<'_>; 6]> = entries.iter().map(Entry::values).collect();
     let mut statements = rows.to_vec();
     statements.extend(user.iter().map(|values| accounts::keep(values)));
     statements.extend(entries.iter().map(|values| ledger::book(values)));
-    tx.run(&statements)?;
+    tx.finish(&statements)?;
     Ok(())
 }
 
@@ -232,6 +227,3 @@ fn first_rows<const N: usize>(done: Vec<Done>) -> [Option<Row>; N] {
     let mut rows = done.into_iter().map(|done| done.rows.into_iter().next());
     std::array::from_fn(|_| rows.next().flatten())
 }
-
-#[cfg(test)]
-mod tests;

@@ -64,7 +64,7 @@ pub struct Payment {
     /// When it was decided (`paymentTime`).
     pub payment_time_ms: Option<i64>,
     /// What was asked for; `None` if it was cancelled before it came.
-    pub order: Option<PaymentOrder>,
+    pub order: Option<Box<PaymentOrder>>,
 }
 
 /// What a payment was asked for with, and what has come back of it.
@@ -171,7 +171,7 @@ impl Payment {
             cancelled_at_ms: None,
             created_at_ms: now,
             payment_time_ms: None,
-            order: Some(order),
+            order: Some(Box::new(order)),
         }
     }
 
@@ -227,7 +227,7 @@ impl Payment {
             cancelled_at_ms: row.optional_int()?,
             created_at_ms: row.int()?,
             payment_time_ms: row.optional_int()?,
-            order: PaymentOrder::read(row)?,
+            order: PaymentOrder::read(row)?.map(Box::new),
         })
     }
 

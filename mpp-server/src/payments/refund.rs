@@ -4,6 +4,7 @@
 //! left is refused. The refund that completes a payment gives exactly what is left, so that no unit is lost
 //! to rounding; if Alipay+ says a few units more or less, the account of roundings bears them.
 
+use alipayplus::business_time::BusinessCalendar;
 use alipayplus::{Amount, Currency, ResultCode};
 
 use super::command::{Refund, check_amounts};
@@ -143,7 +144,7 @@ pub(super) fn insert<'a>(values: &'a [Value<'a>]) -> Statement<'a> {
 pub(super) struct Asked {
     pub(super) refund: Refund,
     pub(super) refund_id: String,
-    pub(super) window_ms: i64,
+    pub(super) calendar: BusinessCalendar,
     pub(super) now: i64,
 }
 
@@ -220,7 +221,7 @@ struct Granted {
 }
 
 fn grant(asked: &Asked, payment: Option<Payment>, user: Option<&mut User>) -> Result<Granted, ResultCode> {
-    let Asked { refund, window_ms, now, .. } = asked;
+    let Asked { refund, calendar, now, .. } = asked;
     let payment = payment.filter(|payment| payment.is_of(&refund.key));
     let mut payment = payment.ok_or(ResultCode::OrderNotExist)?;
     match payment.status {
@@ -233,7 +234,7 @@ fn grant(asked: &Asked, payment: Option<Payment>, user: Option<&mut User>) -> Re
         return Err(ResultCode::OrderNotExist);
     }
     let paid_at = payment.payment_time_ms.unwrap_or(payment.created_at_ms);
-    if now.saturating_sub(paid_at) > *window_ms {
+    if !calendar.may_refund(paid_at, *now) {
         return Err(ResultCode::RefundWindowExceed);
     }
     let split = Split::of(refund, order)?;

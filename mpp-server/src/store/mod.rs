@@ -7,8 +7,8 @@
 //! A job is a function from [`Tx`] to a result. It may run several times and must do nothing but read and
 //! write through its `Tx`. All jobs wait in one queue. On SQLite one thread takes those that wait into one
 //! commit; on PostgreSQL several threads run one job a transaction, and a job that loses a race runs
-//! again. Several processes may use one database. Rows are held in one order: `payments`, `refunds`
-//! by insertion, and `users` before them; see `payments`.
+//! again. Several processes may use one database. So that no two jobs wait for each other, rows are held in
+//! one order: `users`, `payments`, `refunds`, `notices`, `journal`.
 //!
 //! ```
 //! use mpp_server::store::{Store, StoreError};
@@ -242,3 +242,6 @@ impl Address {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

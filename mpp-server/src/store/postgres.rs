@@ -9,7 +9,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use futures_util::future::{join, try_join_all};
+use futures_util::future::{join, join_all};
 use futures_util::{TryStreamExt, pin_mut};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::config::SslMode;
@@ -36,6 +36,7 @@ const SETUP: &str = "SET synchronous_commit = on; \
     SET statement_timeout = '15s'; \
     SET lock_timeout = '10s'; \
     SET idle_in_transaction_session_timeout = '60s'";
+const BEGIN: &str = "BEGIN";
 const MIGRATIONS_ALONE: &str = "SELECT pg_advisory_xact_lock(5567221908)";
 
 /// What a session is for.
@@ -48,10 +49,16 @@ pub(super) enum Role {
 }
 
 impl Role {
-    fn begin(self) -> &'static str {
+    /// Of the session, so that `BEGIN` alone is enough, which nothing can refuse: what follows it is on its
+    /// way already.
+    fn setup(self) -> &'static str {
         match self {
-            Self::Writer => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-            Self::Reader => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Self::Writer => {
+                "SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off"
+            }
+            Self::Reader => {
+                "SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on"
+            }
         }
     }
 }
@@ -114,6 +121,21 @@ struct Connected {
     began: bool,
 }
 
+impl Connected {
+    /// The values are as many and of the kind that the server expects. Looked at before anything is sent:
+    /// a statement that cannot be sent must not leave those around it to be committed.
+    fn takes(&self, statement: &Statement<'_>) -> bool {
+        let Some(prepared) = self.statements.get(statement.sql) else { return false };
+        let fits = |(value, kind): (&Value<'_>, &Type)| match value {
+            Value::Null => true,
+            Value::Int(_) | Value::Unsigned(_) => *kind == Type::INT8,
+            Value::Text(_) => *kind == Type::TEXT,
+        };
+        let kinds = prepared.params();
+        kinds.len() == statement.values.len() && statement.values.iter().zip(kinds).all(fits)
+    }
+}
+
 impl Session {
     /// Connects when it is first needed.
     pub(super) fn new(config: Config, role: Role) -> Result<Self, StoreError> {
@@ -129,8 +151,11 @@ impl Session {
             match ended {
                 Err(error) if error.is_passing() && run < RUNS => {
                     tracing::debug!(%error, run, "a job runs again");
-                    std::thread::sleep(pause);
-                    pause *= 2;
+                    // A job that lost a race against another one can look at once what became of it.
+                    if error != StoreError::Conflict || run > 1 {
+                        std::thread::sleep(pause);
+                        pause *= 2;
+                    }
                 }
                 ended => return job.answer(ended),
             }
@@ -166,6 +191,7 @@ impl Session {
             let (client, connection) = self.config.connect(NoTls).await?;
             tokio::spawn(connection);
             client.batch_execute(SETUP).await?;
+            client.batch_execute(self.role.setup()).await?;
             Ok::<_, tokio_postgres::Error>(client)
         };
         let client = within(&self.runtime, connecting)?;
@@ -174,24 +200,28 @@ impl Session {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
-        let Some(connected) = self.connected.as_mut().filter(|connected| connected.began) else {
-            return Ok(());
-        };
-        connected.began = false;
-        let client = &connected.client;
-        let limited =
-            self.runtime.block_on(async { tokio::time::timeout(ANSWER_LIMIT, client.batch_execute("COMMIT")).await });
-        match limited {
-            Ok(Ok(())) => Ok(()),
-            // The server says that it did not commit, and goes on living.
-            Ok(Err(error)) if error.as_db_error().is_some_and(|e| e.parsed_severity() == Some(Severity::Error)) => {
-                Err(error.into())
-            }
-            Ok(Err(_)) | Err(_) => {
-                self.connected = None;
-                Err(if self.role == Role::Reader { StoreError::Unreachable } else { StoreError::Unknown })
+        if self.connected.as_ref().is_some_and(|connected| connected.began) {
+            self.finish(&[])?;
+        }
+        Ok(())
+    }
+
+    /// Connects if need be, and makes sure that the server knows `statements`.
+    fn prepare(&mut self, statements: &[Statement<'_>]) -> Result<(), StoreError> {
+        if !self.connected.as_ref().is_some_and(|connected| connected.began) {
+            self.connect()?;
+        }
+        let connected = self.connected.as_mut().ok_or(StoreError::Unreachable)?;
+        for statement in statements {
+            if !connected.statements.contains_key(statement.sql) {
+                let prepared = within(&self.runtime, connected.client.prepare(statement.sql))?;
+                connected.statements.insert(statement.sql, prepared);
             }
         }
+        if statements.iter().all(|statement| connected.takes(statement)) {
+            return Ok(());
+        }
+        Err(StoreError::Statement { code: "other values than it takes".to_owned() })
     }
 
     fn roll_back(&mut self) {
@@ -207,37 +237,56 @@ impl Session {
 
 impl Link for Session {
     fn run(&mut self, statements: &[Statement<'_>]) -> Result<Vec<Done>, StoreError> {
-        if !self.connected.as_ref().is_some_and(|connected| connected.began) {
-            self.connect()?;
-        }
+        self.prepare(statements)?;
         let connected = self.connected.as_mut().ok_or(StoreError::Unreachable)?;
-        for statement in statements {
-            if !connected.statements.contains_key(statement.sql) {
-                let prepared = within(&self.runtime, connected.client.prepare(statement.sql))?;
-                connected.statements.insert(statement.sql, prepared);
+        let begins = !std::mem::replace(&mut connected.began, true);
+        within(&self.runtime, send(connected, begins, statements))
+    }
+
+    /// The commit follows the statements without waiting for them: if one fails, it ends the transaction as
+    /// a rollback does.
+    fn finish(&mut self, statements: &[Statement<'_>]) -> Result<Vec<Done>, StoreError> {
+        self.prepare(statements)?;
+        let connected = self.connected.as_mut().ok_or(StoreError::Unreachable)?;
+        let begins = !std::mem::replace(&mut connected.began, false);
+        let sent = async { join(send(connected, begins, statements), connected.client.batch_execute("COMMIT")).await };
+        let answered = self.runtime.block_on(async { tokio::time::timeout(ANSWER_LIMIT, sent).await });
+        match answered {
+            Ok((Ok(done), Ok(()))) => Ok(done),
+            // The server says that it did not commit, and goes on living.
+            Ok((Err(refused), Ok(()))) if !matches!(refused, StoreError::Column { .. }) => Err(refused),
+            Ok((_, Err(error))) if is_refusal(&error) => Err(error.into()),
+            Ok(_) | Err(_) => {
+                self.connected = None;
+                Err(if self.role == Role::Reader { StoreError::Unreachable } else { StoreError::Unknown })
             }
         }
-        let began = std::mem::replace(&mut connected.began, true);
-        let (begin, connected) = (self.role.begin(), &*connected);
-        // Requests leave in the order in which their futures are first polled.
-        within(&self.runtime, async {
-            let work = try_join_all(statements.iter().map(|statement| run_one(connected, statement)));
-            if began {
-                return work.await;
-            }
-            let (begun, done) = join(connected.client.batch_execute(begin), work).await;
-            begun.map_err(StoreError::from).and(done)
-        })
     }
 
     fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
         self.connect()?;
         let connected = self.connected.as_mut().ok_or(StoreError::Unreachable)?;
         if !std::mem::replace(&mut connected.began, true) {
-            within(&self.runtime, connected.client.batch_execute(self.role.begin()))?;
+            within(&self.runtime, connected.client.batch_execute(BEGIN))?;
         }
         within(&self.runtime, connected.client.batch_execute(sql))
     }
+}
+
+/// Requests leave in the order in which their futures are first polled.
+async fn send(connected: &Connected, begins: bool, statements: &[Statement<'_>]) -> Result<Vec<Done>, StoreError> {
+    let work = join_all(statements.iter().map(|statement| run_one(connected, statement)));
+    if !begins {
+        return work.await.into_iter().collect();
+    }
+    let (begun, done) = join(connected.client.batch_execute(BEGIN), work).await;
+    begun?;
+    done.into_iter().collect()
+}
+
+/// The server refused this request, and goes on serving the connection.
+fn is_refusal(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error))
 }
 
 async fn run_one(connected: &Connected, statement: &Statement<'_>) -> Result<Done, StoreError> {

@@ -196,7 +196,11 @@ fn commit_group(session: &mut Session, queue: &Queue, first: Box<dyn Job>) {
     let mut ended = Vec::new();
     let mut next = Some(first);
     while let Some(mut job) = next {
-        let outcome = run_in_savepoint(session, &mut *job);
+        let mut outcome = run_in_savepoint(session, &mut *job);
+        // A job may hope that its key is new, and look in its second run.
+        if outcome == Err(StoreError::Conflict) {
+            outcome = run_in_savepoint(session, &mut *job);
+        }
         ended.push((job, outcome));
         if session.connection.is_autocommit() {
             return all_lost(ended);

@@ -30,6 +30,10 @@ pub struct Done {
 /// A connection that is inside of a transaction.
 pub(super) trait Link {
     fn run(&mut self, statements: &[Statement<'_>]) -> Result<Vec<Done>, StoreError>;
+    /// As `run`, for the last statements of a transaction, which may commit them at once.
+    fn finish(&mut self, statements: &[Statement<'_>]) -> Result<Vec<Done>, StoreError> {
+        self.run(statements)
+    }
     /// Several statements in one text, without values.
     fn batch(&mut self, sql: &str) -> Result<(), StoreError>;
 }
@@ -38,11 +42,12 @@ pub(super) trait Link {
 pub struct Tx<'c> {
     link: &'c mut dyn Link,
     failure: Option<StoreError>,
+    finished: bool,
 }
 
 impl<'c> Tx<'c> {
     pub(super) fn new(link: &'c mut dyn Link) -> Self {
-        Self { link, failure: None }
+        Self { link, failure: None, finished: false }
     }
 
     /// The first statement that failed. It decides, whatever the job made of it.
@@ -55,10 +60,33 @@ impl<'c> Tx<'c> {
     /// # Errors
     /// The first failure. The transaction is lost then.
     pub fn run(&mut self, statements: &[Statement<'_>]) -> Result<Vec<Done>, StoreError> {
+        self.checked(statements, |link| link.run(statements))
+    }
+
+    /// As [`Self::run`], for the last statements of a job: where that saves a round trip, they are
+    /// committed at once. The job must return `Ok` if they succeed; a further statement fails.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and those of a commit.
+    pub fn finish(&mut self, statements: &[Statement<'_>]) -> Result<Vec<Done>, StoreError> {
+        let done = self.checked(statements, |link| link.finish(statements));
+        self.finished = true;
+        done
+    }
+
+    fn checked(
+        &mut self,
+        statements: &[Statement<'_>],
+        run: impl FnOnce(&mut dyn Link) -> Result<Vec<Done>, StoreError>,
+    ) -> Result<Vec<Done>, StoreError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
-        let done = self.link.run(statements);
+        let done = if self.finished {
+            Err(StoreError::Statement { code: "after the last one".to_owned() })
+        } else {
+            check_numbers(statements).and_then(|()| run(self.link))
+        };
         if let Err(error) = &done {
             self.failure = Some(error.clone());
         }
@@ -93,4 +121,8 @@ impl<'c> Tx<'c> {
         let done = self.run(&[Statement::new(sql, values)])?;
         done.into_iter().next().ok_or(StoreError::Column { expected: "there" })
     }
+}
+
+fn check_numbers(statements: &[Statement<'_>]) -> Result<(), StoreError> {
+    statements.iter().flat_map(|statement| statement.values).try_for_each(|value| value.integer().map(drop))
 }

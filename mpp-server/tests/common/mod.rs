@@ -1,190 +1,278 @@
-//! Servers as processes of their own, and a gateway that calls them with signed requests.
-#![allow(dead_code, reason = "each test uses its part")]
+//! A server in this process, a gateway that records, an app, and a signed client.
 
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alipayplus::client::{CallOptions, Client, Outcome};
-use alipayplus::payment::mpp::{CancelPaymentRequest, PayRequest, RefundRequest};
-use alipayplus::signature::{ClientId, KeyRing, SigningKey, Validity};
-use alipayplus::{Amount, Api, Currency};
-use mpp_server::testing::{Database, PostgresError};
+use alipayplus::mobile::{SdkProxy, SdkProxyAnswer, SdkProxyRequest};
+use alipayplus::payment::mpp::{NotifyPayment, NotifyPaymentAnswer, NotifyPaymentRequest};
+use alipayplus::server::{ApiRouter, Caller, Identity, ServerOptions};
+use alipayplus::signature::{ClientId, KeyRing, SigningKey, SigningKeys, Validity, VerifyingKey};
+use alipayplus::{Amount, Api, Currency, ResultCode, ResultInfo};
+use mpp_server::accounts::{Limits, NewUser, TopUp};
+use mpp_server::clock::Clock;
+use mpp_server::config::{Config, Secret, SignUp};
+use mpp_server::keys::NewKey;
+use mpp_server::{Hooks, MppServer, Running};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The program under test.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_mpp-server");
-const CLIENT: &str = "SANDBOX_MPP";
-/// Before an unanswered request is sent again.
-const PAUSE: Duration = Duration::from_millis(15);
+pub(crate) const CLIENT_ID: &str = "SANDBOX_MPP";
 
-/// One installation: a database, keys, and a folder.
-pub(crate) struct Place {
-    pub(crate) url: String,
-    folder: TempDir,
-    gateway_key: String,
-    server_key: SigningKey,
-    _database: Database,
+/// What the gateway does with a relayed request, or a notice.
+type Relay = Box<dyn Fn(&SdkProxyRequest) -> (Duration, Result<SdkProxyAnswer, ResultInfo>) + Send + Sync>;
+
+/// A gateway that records what it is asked.
+pub(crate) struct Gateway {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) relayed: Mutex<Vec<(SdkProxyRequest, bytes::Bytes)>>,
+    pub(crate) notices: Mutex<Vec<NotifyPaymentRequest>>,
+    /// The answer to each notice.
+    pub(crate) acknowledge: Mutex<ResultCode>,
+    pub(crate) relay: Mutex<Relay>,
 }
 
-impl Place {
-    pub(crate) fn new(database: Database) -> Self {
-        let folder = tempfile::Builder::new().prefix("mpp-place-").tempdir().unwrap();
-        let (server_key, gateway_key) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        write("mpp.key", &server_key.to_pkcs8_pem().unwrap());
-        write("gateway.pub", &gateway_key.verifying_key().to_pem());
-        let gateway_key = gateway_key.to_pkcs8_pem().unwrap().to_string();
-        Self { url: database.url.clone(), folder, gateway_key, server_key, _database: database }
-    }
+/// The two sides' keys.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    pub(crate) mpp: Arc<NewKey>,
+    pub(crate) gateway: Arc<NewKey>,
+}
 
-    /// Adds a user by the program, as an operator does.
-    pub(crate) fn add_user(&self, user: &str, balance: &str) {
-        self.run(&["user", "add", user, "--currency", "EUR", "--balance", balance]);
+impl Keys {
+    pub(crate) fn new() -> Self {
+        let make = || Arc::new(NewKey::generate().unwrap());
+        Self { mpp: make(), gateway: make() }
     }
+}
 
-    /// The program's own audit of the books, which must be clean.
-    pub(crate) fn assert_clean_books(&self) {
-        let output = self.run(&["audit"]);
-        assert!(String::from_utf8_lossy(&output.stdout).contains("the books agree"), "{output:?}");
-    }
+fn ring(public_pem: &str) -> KeyRing {
+    let key = VerifyingKey::from_text(public_pem).unwrap();
+    KeyRing::new().with(client_id(), 1, Validity::ALWAYS, key)
+}
 
-    /// Runs a command of the program, which must end well.
-    fn run(&self, arguments: &[&str]) -> Output {
-        let output = self.command().args(arguments).output().unwrap();
-        assert!(output.status.success(), "mpp-server {arguments:?}: {output:?}");
-        output
-    }
+pub(crate) fn client_id() -> ClientId {
+    ClientId::parse(CLIENT_ID).unwrap()
+}
 
-    /// A server of this place, not waited for.
-    pub(crate) fn spawn(&self) -> Server {
-        let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
-        let mut command = self.command();
-        command.args(["serve", "--app=127.0.0.1:0", "--partner=127.0.0.1:0", "--ops=127.0.0.1:0"]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        Server { child, partner: String::new() }
-    }
-
-    /// A server of this place that listens.
-    pub(crate) fn start(&self) -> Server {
-        let mut server = self.spawn();
-        self.wait_until_it_listens(&mut server);
-        server
-    }
-
-    /// Until a spawned server has said where it listens.
-    pub(crate) fn wait_until_it_listens(&self, server: &mut Server) {
-        let mut line = String::new();
-        BufReader::new(server.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let addresses: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| {
-            panic!("no server: {}", std::fs::read_to_string(self.log()).unwrap_or_default());
+impl Gateway {
+    pub(crate) async fn start(keys: &Keys) -> Arc<Self> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let echo: Relay = Box::new(|request| {
+            let answer =
+                SdkProxyAnswer { result: ResultInfo::success(), sdk_response: request.sdk_request_body.clone() };
+            (Duration::ZERO, Ok(answer))
         });
-        server.partner = addresses["partner"].as_str().unwrap().to_owned();
+        let gateway = Arc::new(Self {
+            address: listener.local_addr().unwrap(),
+            relayed: Mutex::default(),
+            notices: Mutex::default(),
+            acknowledge: Mutex::new(ResultCode::Success),
+            relay: Mutex::new(echo),
+        });
+        let identity = Identity {
+            client_id: client_id(),
+            keys: SigningKeys::single(1, SigningKey::from_text(&keys.gateway.private_pem).unwrap()),
+        };
+        let (relays, told) = (Arc::clone(&gateway), Arc::clone(&gateway));
+        let options =
+            ServerOptions { handler_deadline: None, max_clock_skew: Duration::ZERO, ..ServerOptions::default() };
+        let router = ApiRouter::new(identity, ring(&keys.mpp.public_pem), options)
+            .api::<SdkProxy, _, _>(None, move |caller, request| Arc::clone(&relays).on_relay(caller, request))
+            .api::<NotifyPayment, _, _>(None, move |_, request| Arc::clone(&told).on_notice(request))
+            .build()
+            .unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        gateway
     }
 
-    /// The gateway, as a client of `server`.
-    pub(crate) fn gateway(&self, server: &Server) -> Client {
-        let id = ClientId::parse(CLIENT).unwrap();
-        let known = KeyRing::new().with(id.clone(), 1, Validity::ALWAYS, self.server_key.verifying_key().clone());
-        let key = SigningKey::from_text(&self.gateway_key).unwrap();
-        Client::builder(&server.partner, id).signing_key(1, key).peer_keys(known).build().unwrap()
+    async fn on_relay(self: Arc<Self>, caller: Caller, request: SdkProxyRequest) -> Result<SdkProxyAnswer, ResultInfo> {
+        let (pause, answer) = (self.relay.lock().unwrap())(&request);
+        self.relayed.lock().unwrap().push((request, caller.body));
+        tokio::time::sleep(pause).await;
+        answer
     }
 
-    fn command(&self) -> Command {
-        let path = |name: &str| self.folder.path().join(name);
-        let mut command = Command::new(PROGRAM);
-        command.current_dir(self.folder.path());
-        command.env("MPP_SERVER__STORE__URL", &self.url);
-        command.env("MPP_SERVER__IDENTITY__CLIENT_ID", CLIENT);
-        command.env("MPP_SERVER__IDENTITY__SIGNING_KEY_FILE", path("mpp.key"));
-        command.env("MPP_SERVER__GATEWAY__KEY_FILES__1", path("gateway.pub"));
-        // Nothing is told in these stories, so nobody has to listen there.
-        command.env("MPP_SERVER__GATEWAY__URL", "http://127.0.0.1:9");
-        command.env("MPP_SERVER__LOG__LEVEL", "warn");
-        command
+    async fn on_notice(self: Arc<Self>, notice: NotifyPaymentRequest) -> Result<NotifyPaymentAnswer, ResultInfo> {
+        self.notices.lock().unwrap().push(notice);
+        Ok(NotifyPaymentAnswer { result: self.acknowledge.lock().unwrap().clone().into() })
     }
 
-    fn log(&self) -> PathBuf {
-        self.folder.path().join("server.log")
-    }
-}
-
-/// A process that serves; SIGKILL when it is dropped.
-pub(crate) struct Server {
-    child: Child,
-    /// `http://…`, for the gateway.
-    pub(crate) partner: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub(crate) fn notices(&self) -> Vec<NotifyPaymentRequest> {
+        self.notices.lock().unwrap().clone()
     }
 }
 
-/// A place on PostgreSQL; where there is none, a line on standard error says so.
-pub(crate) fn postgres() -> Option<Place> {
-    match Database::postgres() {
-        Ok(database) => Some(Place::new(database)),
-        Err(error @ PostgresError::Missing) if std::env::var_os("CI").is_none() => {
-            eprintln!("not tested on PostgreSQL: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
+/// A clock that a test moves. It begins at the machine's time, for signatures must be fresh.
+pub(crate) struct HandClock(AtomicI64);
+
+impl HandClock {
+    pub(crate) fn now() -> Arc<Self> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Arc::new(Self(AtomicI64::new(i64::try_from(now.as_millis()).unwrap())))
+    }
+
+    pub(crate) fn advance_ms(&self, by: i64) {
+        self.0.fetch_add(by, Ordering::SeqCst);
     }
 }
 
-pub(crate) fn sqlite() -> Place {
-    Place::new(Database::sqlite().unwrap())
-}
-
-/// Asks until there is a final answer.
-pub(crate) async fn ask<A: Api>(gateway: &Client, request: &A::Request) -> A::Answer {
-    loop {
-        match gateway.call::<A>(request, CallOptions::default()).await.unwrap() {
-            Outcome::Final(answer) => return answer,
-            Outcome::Unknown(_) => tokio::time::sleep(PAUSE).await,
-        }
+impl Clock for HandClock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
     }
 }
 
-pub(crate) fn euro(minor: u64) -> Amount {
-    Amount::new(Currency::from_code("EUR").unwrap(), minor)
+/// Everything.
+pub(crate) struct World {
+    pub(crate) keys: Keys,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) server: Running,
+    pub(crate) http: reqwest::Client,
+    pub(crate) folder: TempDir,
 }
 
-pub(crate) fn pay(id: &str, user: &str, minor: u64) -> PayRequest {
-    let mut request = PayRequest {
-        acquirer_id: "ACQUIRER".to_owned(),
-        psp_id: "PSP".to_owned(),
-        payment_request_id: id.to_owned(),
-        payment_amount: euro(minor),
-        pay_to_amount: euro(minor),
-        ..PayRequest::default()
-    };
-    request.order.reference_order_id = format!("order-{id}");
-    request.order.order_description = "Tea".to_owned();
-    request.order.order_amount = euro(minor);
-    request.payment_method.customer_id = Some(user.to_owned());
-    request.payment_factor.is_in_store_payment = Some(true);
-    request
+/// A configuration for a server between `gateway` and a database in `folder`.
+pub(crate) fn config(keys: &Keys, gateway: &Gateway, folder: &TempDir) -> Config {
+    let mut config = Config::default();
+    config.store.url = Secret::new(&format!("sqlite:{}", folder.path().join("mpp.db").display()));
+    config.identity.client_id = CLIENT_ID.to_owned();
+    config.identity.signing_key = Some(Secret::new(&keys.mpp.private_pem));
+    config.gateway.url = format!("http://{}", gateway.address);
+    config.gateway.keys = [("1".to_owned(), keys.gateway.public_pem.clone())].into();
+    config.accounts.sign_up = SignUp::Open;
+    config.accounts.opening_balance = 10_000;
+    config.listen.stop_ms = 5_000;
+    config
 }
 
-pub(crate) fn cancel(id: &str) -> CancelPaymentRequest {
-    let name = |name: &str| name.to_owned();
-    CancelPaymentRequest { acquirer_id: name("ACQUIRER"), psp_id: name("PSP"), payment_request_id: id.to_owned() }
-}
-
-/// Of the payment `id`, which the server calls `payment_id`.
-pub(crate) fn refund(id: &str, payment_id: &str, refund_id: &str, minor: u64) -> RefundRequest {
-    RefundRequest {
-        acquirer_id: "ACQUIRER".to_owned(),
-        psp_id: "PSP".to_owned(),
-        payment_request_id: id.to_owned(),
-        payment_id: payment_id.to_owned(),
-        refund_request_id: refund_id.to_owned(),
-        refund_amount: euro(minor),
-        ..RefundRequest::default()
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}, Hooks::default()).await
     }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config), hooks: Hooks) -> Self {
+        let keys = Keys::new();
+        let gateway = Gateway::start(&keys).await;
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(&keys, &gateway, &folder);
+        change(&mut config);
+        let server = MppServer::start(config, hooks).await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { keys, gateway, server, http, folder }
+    }
+
+    /// A user with `minor` of EUR.
+    pub(crate) async fn user(&self, name: &str, minor: u64) {
+        let new = NewUser { customer_id: name.to_owned(), currency: eur(), kyc: true, limits: Limits::default() };
+        self.server.accounts.create(new).await.unwrap();
+        let amount = Amount::new(eur(), minor);
+        let top_up = TopUp { id: format!("first-{name}"), customer_id: name.to_owned(), amount };
+        self.server.accounts.top_up(top_up).await.unwrap();
+    }
+
+    pub(crate) async fn balance(&self, name: &str) -> u64 {
+        self.server.accounts.user(name).await.unwrap().unwrap().balance
+    }
+
+    /// Logs in and returns the token.
+    pub(crate) async fn log_in(&self, user: &str) -> String {
+        let (status, body) = self.post("/login", None, &json!({ "user": user })).await;
+        assert_eq!(status, 200, "{body}");
+        body["token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn post(&self, path: &str, token: Option<&str>, body: &Value) -> (u16, Value) {
+        self.send(self.http.post(self.app(path)).json(body), token).await
+    }
+
+    pub(crate) async fn get(&self, path: &str, token: Option<&str>) -> (u16, Value) {
+        self.send(self.http.get(self.app(path)), token).await
+    }
+
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder, token: Option<&str>) -> (u16, Value) {
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let bytes = answer.bytes().await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::String(String::from_utf8_lossy(&bytes).into_owned())))
+    }
+
+    pub(crate) fn app(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server.addresses.app)
+    }
+
+    pub(crate) fn partner(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server.addresses.partner)
+    }
+
+    /// The gateway's own client.
+    pub(crate) fn client(&self) -> Client {
+        client(&self.keys, self.server.addresses.partner)
+    }
+
+    /// Asks as the gateway; the answer must be final.
+    pub(crate) async fn ask<A: Api>(&self, body: Value) -> A::Answer {
+        ask::<A>(&self.client(), body).await
+    }
+
+    pub(crate) async fn audit(&self) -> bool {
+        mpp_server::ledger::audit(self.server.store()).await.unwrap().is_clean()
+    }
+}
+
+pub(crate) fn client(keys: &Keys, address: std::net::SocketAddr) -> Client {
+    Client::builder(&format!("http://{address}"), client_id())
+        .signing_key(1, SigningKey::from_text(&keys.gateway.private_pem).unwrap())
+        .peer_keys(ring(&keys.mpp.public_pem))
+        .max_clock_skew(Duration::ZERO)
+        .build()
+        .unwrap()
+}
+
+pub(crate) async fn ask<A: Api>(client: &Client, body: Value) -> A::Answer {
+    let request: A::Request = serde_json::from_value(body).unwrap();
+    match client.call::<A>(&request, CallOptions::default()).await.unwrap() {
+        Outcome::Final(answer) => answer,
+        Outcome::Unknown(unknown) => panic!("no final answer: {:?}", unknown.last),
+    }
+}
+
+pub(crate) fn eur() -> Currency {
+    Currency::from_code("EUR").unwrap()
+}
+
+/// A payment of a tap.
+pub(crate) fn pay(id: &str, user: &str, value: u64) -> Value {
+    json!({
+        "acquirerId": "ACQ", "pspId": "MPP", "paymentRequestId": id,
+        "order": {
+            "referenceOrderId": format!("order-{id}"), "orderDescription": "a tap",
+            "orderAmount": amount(value),
+            "merchant": { "merchantName": "Tea House", "merchantMCC": "5812" },
+        },
+        "paymentAmount": amount(value), "payToAmount": amount(value),
+        "paymentMethod": { "paymentMethodType": "CONNECT_WALLET", "customerId": user },
+        "paymentFactor": { "isInStorePayment": "true" },
+    })
+}
+
+pub(crate) fn amount(value: u64) -> Value {
+    json!({ "currency": "EUR", "value": value.to_string() })
+}
+
+/// The same with another field.
+pub(crate) fn with(mut body: Value, name: &str, value: Value) -> Value {
+    body[name] = value;
+    body
+}
+
+pub(crate) fn of_payment(id: &str) -> Value {
+    json!({ "acquirerId": "ACQ", "pspId": "MPP", "paymentRequestId": id })
 }

@@ -6,8 +6,8 @@
 //! often; a run prints its seed, which draws the same requests and pauses, if not the same races.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../processes/mod.rs"]
+mod processes;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use tokio::runtime::Runtime;
 
-use common::{Place, Server};
+use processes::{Place, Server};
 use worker::{Line, USERS, Worker, balances, below};
 
 /// Kills of one story, unless `MPP_KILLS` says otherwise.
@@ -36,24 +36,24 @@ const START_MS: u64 = 120;
 
 #[test]
 fn kills_lose_and_double_nothing_on_sqlite() {
-    story("sqlite", &common::sqlite(), 1);
+    story("sqlite", &processes::sqlite(), 1);
 }
 
 #[test]
 fn kills_of_two_processes_in_turn_lose_and_double_nothing_on_sqlite() {
-    story("sqlite, two processes", &common::sqlite(), 2);
+    story("sqlite, two processes", &processes::sqlite(), 2);
 }
 
 #[test]
 fn kills_lose_and_double_nothing_on_postgresql() {
-    if let Some(place) = common::postgres() {
+    if let Some(place) = processes::postgres() {
         story("postgresql", &place, 1);
     }
 }
 
 #[test]
 fn kills_of_two_processes_in_turn_lose_and_double_nothing_on_postgresql() {
-    if let Some(place) = common::postgres() {
+    if let Some(place) = processes::postgres() {
         story("postgresql, two processes", &place, 2);
     }
 }

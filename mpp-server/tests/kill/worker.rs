@@ -14,7 +14,7 @@ use alipayplus::{Api, ResultCode};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::common;
+use crate::processes;
 
 /// Who pays; the last one has too little for all that it is asked.
 pub(crate) const USERS: [(&str, u64); 4] =
@@ -140,7 +140,7 @@ impl Worker {
         let part = 1 + below(&mut self.rng, amount);
         let payment_id = known.answer.payment_id.clone().unwrap();
         let id = known.payment_request_id().to_owned();
-        let request = common::refund(&id, &payment_id, &format!("refund-{}-{made}", self.name), part);
+        let request = processes::refund(&id, &payment_id, &format!("refund-{}-{made}", self.name), part);
         let answer = self.ask::<Refund>(&request).await;
         let wanted = match () {
             () if known.is_cancelled || !known.is_paid() => ResultCode::OrderIsClosed,
@@ -174,7 +174,7 @@ impl Worker {
     }
 
     async fn cancel_for_sure(&mut self, id: &str) {
-        let answer = self.ask::<CancelPayment>(&common::cancel(id)).await;
+        let answer = self.ask::<CancelPayment>(&processes::cancel(id)).await;
         assert_eq!(answer.result.result_code, ResultCode::Success, "cancel of {id}");
     }
 
@@ -233,7 +233,7 @@ impl Worker {
         let (user, _) = USERS[below(&mut self.rng, USERS.len() as u64) as usize];
         let made = self.next();
         let id = format!("pay-{}-{made}", self.name);
-        common::pay(&id, user, 1 + below(&mut self.rng, MOST))
+        processes::pay(&id, user, 1 + below(&mut self.rng, MOST))
     }
 
     /// One of the payments that the server has a name for.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use schemars::{Schema, SchemaGenerator};
 use tracing::Instrument;
 
 use super::Caller;
@@ -21,6 +22,12 @@ pub(super) struct Written {
 pub(super) trait Endpoint: Send + Sync {
     /// The API's name.
     fn name(&self) -> &'static str;
+
+    /// JSON schema of what is asked.
+    fn request_schema(&self, generator: &mut SchemaGenerator) -> Schema;
+
+    /// JSON schema of what is answered.
+    fn answer_schema(&self, generator: &mut SchemaGenerator) -> Schema;
 
     /// An answer of this API that says `result`.
     fn refuse(&self, result: ResultInfo) -> Written;
@@ -79,6 +86,14 @@ where
 {
     fn name(&self) -> &'static str {
         A::NAME
+    }
+
+    fn request_schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<A::Request>()
+    }
+
+    fn answer_schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<A::Answer>()
     }
 
     fn refuse(&self, result: ResultInfo) -> Written {

@@ -32,6 +32,11 @@
 //! it to another thread and back costs in delay once all cores are busy, and more threads than cores sign
 //! no faster.
 //!
+//! **What is signed for strangers.** Requests and answers are signed in the same form with the same key, so a
+//! refusal that we sign for a path and a client id of a stranger's choice is, to the other side, also a
+//! request of ours with that body. It can do nothing there, for the body is ours alone: `result` and nothing
+//! else, with a text of ours that repeats nothing of what was sent but the names of fields.
+//!
 //! A layer that changes a request's path or body must not be put before this router: the signature covers
 //! both. Nesting is fine, for axum keeps the path that was received.
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::any;
+use schemars::{Schema, SchemaGenerator};
 
 use super::Caller;
 use super::endpoint::{Endpoint, Typed};
@@ -15,12 +16,32 @@ use crate::signature::KeyRing;
 use crate::{Api, ResultInfo};
 
 /// One API of a router: for metrics, and to describe what is served.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ApiRoute {
     /// [`Api::NAME`].
     pub name: &'static str,
     /// Where it listens, before any nesting.
     pub path: String,
+    endpoint: Arc<dyn Endpoint>,
+}
+
+impl ApiRoute {
+    /// JSON schema of what is asked, for a description such as OpenAPI. The generator collects what it
+    /// refers to.
+    pub fn request_schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.endpoint.request_schema(generator)
+    }
+
+    /// JSON schema of what is answered.
+    pub fn answer_schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.endpoint.answer_schema(generator)
+    }
+}
+
+impl std::fmt::Debug for ApiRoute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {}", self.name, self.path)
+    }
 }
 
 /// Collects handlers, and becomes an [`axum::Router`].
@@ -56,7 +77,12 @@ impl ApiRouter {
     /// What is served, in the order in which it was added.
     #[must_use]
     pub fn apis(&self) -> Vec<ApiRoute> {
-        self.endpoints.iter().map(|(path, endpoint)| ApiRoute { name: endpoint.name(), path: path.clone() }).collect()
+        let route = |(path, endpoint): &(String, Arc<dyn Endpoint>)| ApiRoute {
+            name: endpoint.name(),
+            path: path.clone(),
+            endpoint: Arc::clone(endpoint),
+        };
+        self.endpoints.iter().map(route).collect()
     }
 
     /// The router, with a fallback that answers `NO_INTERFACE_DEF`, signed.

@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 
 use base64::Engine as _;
-use base64::alphabet::STANDARD as ALPHABET;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::SignatureError;
+use super::pem::LENIENT;
 
 /// The only algorithm: RSASSA-PKCS1-v1_5 with SHA-256.
 pub const ALGORITHM: &str = "RSA256";
@@ -21,12 +20,6 @@ const MAX_BYTES: usize = 8192;
 
 /// As form encoding does: everything but letters, digits and these.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// Takes padding and takes its absence.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &ALPHABET,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Algorithm, version of the key, signature.
 ///

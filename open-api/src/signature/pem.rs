@@ -11,7 +11,8 @@ use super::KeyError;
 /// Longest text that is looked at. A key of 8192 bits takes about 7 KiB.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
+/// Base64 that takes padding and takes its absence.
+pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );

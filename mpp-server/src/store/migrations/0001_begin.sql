@@ -9,7 +9,7 @@ CREATE TABLE users (
     limit_payment BIGINT CHECK (limit_payment >= 0),
     limit_day BIGINT CHECK (limit_day >= 0),
     limit_day_count BIGINT CHECK (limit_day_count >= 0),
-    -- The business day (UTC+8, in days since 1970) that the next two columns count.
+    -- The first millisecond of the business day (UTC+8) that the next two columns count.
     day BIGINT NOT NULL,
     day_amount BIGINT NOT NULL CHECK (day_amount >= 0),
     day_count BIGINT NOT NULL CHECK (day_count >= 0),

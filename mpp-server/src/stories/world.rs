@@ -22,12 +22,12 @@ pub(super) struct World {
     pub(super) accounts: Accounts,
     pub(super) payments: Payments,
     pub(super) notices: Notices,
-    _database: Database,
+    database: Database,
 }
 
 impl World {
     /// A world in which alice has 100.00 EUR.
-    async fn new(database: Database, risk: Arc<dyn Risk>, policy: Policy) -> Self {
+    pub(super) async fn new(database: Database, risk: Arc<dyn Risk>, policy: Policy) -> Self {
         let config = StoreConfig { writers: 4, readers: 2, ..StoreConfig::default() };
         let store = Store::open_with(&database.url, &config).unwrap();
         let clock = Arc::new(ManualClock::new(NOON));
@@ -37,15 +37,29 @@ impl World {
             notices: Notices::new(store.clone(), clock.clone()),
             store,
             clock,
-            _database: database,
+            database,
         };
-        world.user("alice", 100_00).await;
+        world.user("alice", 10_000).await;
         world
+    }
+
+    /// The payments of another server on the same database.
+    pub(super) fn other_server(&self) -> Payments {
+        let store = Store::open(&self.database.url).unwrap();
+        Payments::new(store, self.clock.clone(), Arc::new(NoRisk), Policy::default())
     }
 
     /// A user with `balance` EUR cents.
     pub(super) async fn user(&self, customer_id: &str, balance: u64) {
-        let limits = Limits { payment: Some(80_00), day: Some(150_00), day_count: Some(5) };
+        let limits = Limits { payment: Some(8_000), day: Some(15_000), day_count: Some(5) };
+        self.user_with(customer_id, balance, limits).await;
+    }
+
+    pub(super) async fn user_without_limits(&self, customer_id: &str, balance: u64) {
+        self.user_with(customer_id, balance, Limits::default()).await;
+    }
+
+    async fn user_with(&self, customer_id: &str, balance: u64, limits: Limits) {
         let user = NewUser { customer_id: customer_id.to_owned(), currency: eur(0).currency, kyc: true, limits };
         self.accounts.create(user).await.unwrap();
         self.top_up(customer_id, balance).await;

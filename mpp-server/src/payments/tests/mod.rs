@@ -1,4 +1,0 @@
-//! Stories of payments, on every database.
-
-mod paying;
-mod world;

@@ -1,0 +1,4 @@
+mod provider;
+mod random;
+mod stories;
+mod world;
