@@ -18,7 +18,7 @@ use serde_json::json;
 
 /// Keys that sign, and messages that each of them signs.
 const KEYS: usize = 4;
-const MESSAGES: usize = 125;
+const MESSAGES: usize = 75;
 /// Characters of the longest body that is drawn.
 const LONGEST: u64 = 40_000;
 

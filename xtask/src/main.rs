@@ -13,6 +13,7 @@ mod dependencies;
 mod docs;
 mod fuzz;
 mod kotlin;
+mod open_api;
 mod pcsc;
 mod postgres;
 mod process;
