@@ -1,5 +1,7 @@
 //! The app's side over real HTTP.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Notices: until acknowledged, across restarts and processes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+
 mod common;
 
 use std::sync::Arc;
@@ -44,7 +46,7 @@ async fn a_result_is_told_until_it_is_acknowledged_and_not_after() {
         config.notices.poll_ms = 10;
     };
     let world = World::start_with(quick, hooks()).await;
-    world.user("ann", 100_00).await;
+    world.user("ann", 10_000).await;
     *world.gateway.acknowledge.lock().unwrap() = ResultCode::ProcessFail;
     let request = serde_json::from_value(pay("P1", "ann", 5_00)).unwrap();
     let open = world.client().call::<Pay>(&request, Default::default()).await.unwrap();

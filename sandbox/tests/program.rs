@@ -151,6 +151,28 @@ fn a_tap_by_hand_makes_its_phone_ready_and_pays_over_http() {
 }
 
 #[test]
+fn a_tap_is_paid_from_an_account_that_survives_a_restart() {
+    let balance = |served: &Served, amount: &str| {
+        let output = served.tap(&["--amount", amount, "--json"]);
+        ended(&output, 0);
+        let paid: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(paid["payment_id"].is_string() && paid["result_code"] == "SUCCESS", "{paid}");
+        paid["balance"].as_str().unwrap().to_owned()
+    };
+    let served = Served::start_with(&["--opening-balance", "20"]);
+    assert_eq!(balance(&served, "12.50"), "7.50");
+    let served = Served::start_in(served.kill(), &[]);
+    assert_eq!(balance(&served, "2.50"), "5.00");
+    let (told, _) = ended(&served.tap(&["--amount", "5.01"]), 1);
+    for words in ["declined by the payment provider", "USER_BALANCE_NOT_ENOUGH", "balance 5.00 EUR", "top-up"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let served_file: Value = serde_json::from_slice(&std::fs::read(served.file()).unwrap()).unwrap();
+    let key = Path::new(served_file["open_api"]["keys"].as_str().unwrap()).join("acquirer.key");
+    assert!(std::fs::read_to_string(key).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
+}
+
+#[test]
 fn only_an_approved_tap_ends_well() {
     let served = Served::start();
     let high = served.tap(&["--amount", "80.00"]);

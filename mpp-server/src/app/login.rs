@@ -29,8 +29,8 @@ pub trait LoginCheck: Send + Sync {
 #[derive(Debug, JsonSchema)]
 #[allow(dead_code, reason = "describes what is read by hand")]
 pub(crate) struct LoginRequest {
-    /// The customer id: 1 to 64 characters.
-    #[schemars(length(min = 1, max = 64))]
+    /// The customer id: 1 to 64 characters without NUL.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[^\u0000]+$"))]
     user: String,
     /// Required of users who have one.
     password: Option<String>,

@@ -172,7 +172,7 @@ fn page(query: &str) -> Result<(u32, Cursor), AppError> {
                 limit = asked.ok_or_else(|| AppError::bad_request(format!("limit: allowed are 1 to {MAX_PAGE}")))?;
             }
             "before" => {
-                start = from_text(value).ok_or_else(|| AppError::bad_request("before: is not a page's next"))?;
+                start = from_text(value).ok_or_else(|| AppError::not_found("no page begins there"))?;
             }
             _ => {}
         }
@@ -260,8 +260,11 @@ mod tests {
 
     #[test]
     fn a_page_that_cannot_be_is_refused() {
-        for query in ["limit=0", "limit=101", "limit=many", "before=", "before=xyz", "before=00", "limit=-1"] {
+        for query in ["limit=0", "limit=101", "limit=many", "limit=-1"] {
             assert_eq!(page(query).unwrap_err().code, "bad_request", "{query}");
+        }
+        for query in ["before=", "before=xyz", "before=00"] {
+            assert_eq!(page(query).unwrap_err().code, "not_found", "{query}");
         }
     }
 }

@@ -51,7 +51,7 @@ pub fn app() -> Value {
     add("/service", "get", service);
 
     let about = "Payments and refunds, newest first";
-    let mut history = operation(&mut schemas, "history", about, Access::Session, &[400]);
+    let mut history = operation(&mut schemas, "history", about, Access::Session, &[400, 404]);
     let parameters = json!([
         parameter(
             "limit",
@@ -109,7 +109,7 @@ fn meaning(status: u16) -> &'static str {
     match status {
         400 => "A field is wrong",
         401 => "Not logged in, or the login is refused",
-        404 => "No payment of this user has this name",
+        404 => "No payment of this user has this name, or no page begins there",
         413 => "The body is too long",
         502 => "The gateway refused, or cannot be reached",
         503 => "Nothing happened; try again",
