@@ -96,13 +96,7 @@ fn pay(wallet: &Wallet, commands: &[Step], cryptogram: Cryptogram) -> Result<Opt
         bytes += command.len() + last.len();
         thread::sleep(airtime(last.len(), RADIO_BITS_PER_SECOND));
     }
-    // An ARQC, in signed dynamic data or bare.
-    let holds = |object: &[u8]| last.windows(object.len()).any(|window| window == object);
-    let proof: &[u8] = match cryptogram {
-        Cryptogram::Signed => &[0x9F, 0x4B, 0x81],
-        Cryptogram::Unsigned => &[0x9F, 0x26, 8],
-    };
-    Ok((holds(&[0x9F, 0x27, 1, 0x80]) && holds(proof)).then_some((times, bytes)))
+    Ok(cryptogram.is_in(&last).then_some((times, bytes)))
 }
 
 /// The APDUs between the first SELECT and GENERATE AC, back to back within one tap.

@@ -30,6 +30,20 @@ pub enum Cryptogram {
     Unsigned,
 }
 
+impl Cryptogram {
+    /// Is this answer to GENERATE AC an ARQC of this kind? A declined one is an AAC.
+    #[must_use]
+    pub fn is_in(self, answer: &[u8]) -> bool {
+        let holds = |object: &[u8]| answer.windows(object.len()).any(|window| window == object);
+        // Signed dynamic data, or the bare cryptogram.
+        let proof: &[u8] = match self {
+            Self::Signed => &[0x9F, 0x4B, 0x81],
+            Self::Unsigned => &[0x9F, 0x26, 8],
+        };
+        holds(&[0x9F, 0x27, 1, 0x80]) && holds(proof)
+    }
+}
+
 /// A command and its name in the report.
 pub type Step = (String, Vec<u8>);
 

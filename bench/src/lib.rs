@@ -5,12 +5,14 @@
 //!
 //! * `bare_card`: the card application alone, measured by Criterion (`timed`) and callgrind (`counted`).
 //! * `card`: taps through the whole wallet, in the rhythm of a terminal. `store`: cold starts.
+//! * `border`: the same wallet through Kotlin and Swift.
 //! * `rsa`: the private operation, ours and OpenSSL's. `leak`: does its time tell secrets?
 //! * `reference`: what the disk and the system can do.
 
 #![allow(clippy::print_stdout, reason = "a benchmark speaks on standard output")]
 
 pub mod bare_card;
+pub mod border;
 pub mod card;
 pub mod commits;
 pub mod conversation;

@@ -32,6 +32,7 @@ let package = Package(
             name: "NFCWalletSoftware",
             dependencies: ["NFCWallet"] + cryptography.map { .target(name: $0.name) }),
         .executableTarget(name: "nfcwallet-phone", dependencies: ["NFCWallet", "NFCWalletSoftware"]),
+        .executableTarget(name: "nfcwallet-border", dependencies: ["NFCWallet", "NFCWalletSoftware"]),
         .testTarget(name: "NFCWalletTests", dependencies: ["NFCWallet", "NFCWalletSoftware"]),
     ],
     swiftLanguageModes: [.v6]

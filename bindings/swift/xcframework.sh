@@ -29,7 +29,7 @@ NFCWALLET_COMMIT=$(git rev-parse HEAD)
 export NFCWALLET_COMMIT
 export IPHONEOS_DEPLOYMENT_TARGET=17.0 MACOSX_DEPLOYMENT_TARGET=14.0
 for target in $device $simulators $mac; do
-    cargo build --package nfcwallet --lib --profile bindings --target "$target"
+    cargo rustc --package nfcwallet --lib --profile bindings --crate-type staticlib --target "$target"
 done
 
 out=target/xcframework

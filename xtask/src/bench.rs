@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::debian;
 use crate::process::Cmd;
 use crate::report::Unavailable;
+use crate::{bindings, debian, kotlin, library_size, swift};
 
 /// The runner must have the version of the crate `gungraun` in `Cargo.toml`.
 const RUNNER_VERSION: &str = "0.20.0";
@@ -20,10 +20,11 @@ const INSTRUCTIONS: &str = "target/tmp/bench-instructions.jsonl";
 /// What to measure, and where.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Only this part; all by default.
+    /// Only this part; all but `ffi` by default.
     part: Option<Part>,
     /// Where the stores are kept while they are measured: a folder on the disk in question.
-    /// By default a folder below `target`.
+    /// By default a folder below `target`. A Swift in a root of its own sees the repository and the
+    /// folder for temporary files alone.
     #[arg(long)]
     data_directory: Option<PathBuf>,
 }
@@ -38,31 +39,59 @@ enum Part {
     Store,
     /// Does the time of the RSA operation depend on secrets? A statistical test; about two minutes
     Leak,
+    /// What Kotlin and Swift add to an APDU, a tap, an async call and a cold start, and how large the
+    /// shipped library is; two minutes, after builds that take ten, once. Installs what
+    /// `cargo xtask test kotlin swift` does
+    Ffi,
 }
 
 /// Measures, after installing what the yardsticks need.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+    let part = match options.part {
+        Some(Part::Ffi) => return border(root, options),
+        Some(Part::Card) => "card",
+        Some(Part::Store) => "store",
+        Some(Part::Leak) => "leak",
+        None => "",
+    };
     install_openssl(root)?;
-    let mut bench = benchmark("wallet");
-    if let Some(part) = options.part {
-        bench = bench.args(match part {
-            Part::Card => "card",
-            Part::Store => "store",
-            Part::Leak => "leak",
-        });
-    }
+    let mut bench = benchmark("wallet").args(part);
     if matches!(options.part, None | Some(Part::Card)) {
         bench = match count_instructions(root)? {
             Ok(()) => bench.args("--instructions").arg(root.join(INSTRUCTIONS).display().to_string()),
             Err(why) => bench.args("--no-instructions").arg(why),
         };
     }
+    measure(root, options, bench)
+}
+
+fn measure(root: &Path, options: &Options, mut bench: Cmd) -> Result<()> {
     if let Some(folder) = &options.data_directory {
         fs::create_dir_all(folder)?;
         bench = bench.args("--data-directory").arg(fs::canonicalize(folder)?.display().to_string());
     }
     ensure!(bench.run(root)?, "the benchmarks failed; repeat with: {bench}");
     Ok(())
+}
+
+/// A program that is measured in another language, once it is built.
+type Build = fn(&Path) -> Result<PathBuf>;
+
+/// The shipped library from outside. A language that is not to be had is skipped, with the reason.
+fn border(root: &Path, options: &Options) -> Result<()> {
+    let library = bindings::make_shipped(root)?;
+    // With the profile of the library: what differs is the border alone.
+    let mut bench = Cmd::cargo("bench --quiet --profile bindings --package nfcwallet-bench --bench border --");
+    let languages: [(&str, Build); 2] = [("Kotlin", kotlin::border_phone), ("Swift", swift::border_phone)];
+    for (language, build) in languages {
+        bench = match build(root) {
+            Ok(program) => bench.arg(format!("--{language}")).arg(program.display().to_string()),
+            Err(error) if error.is::<Unavailable>() => bench.args("--skipped").arg(format!("{language}: {error:#}")),
+            Err(error) => return Err(error),
+        };
+    }
+    measure(root, options, bench)?;
+    library_size::report(root, &library)
 }
 
 fn benchmark(name: &str) -> Cmd {

@@ -73,6 +73,11 @@ pub(crate) fn check(root: &Path) -> Result<Outcome> {
     Ok(Outcome::of_complaints(&complaints(root, &library)?))
 }
 
+/// Generates from the library that apps ship; its path.
+pub(crate) fn make_shipped(root: &Path) -> Result<PathBuf> {
+    make(root, Library::Shipped)
+}
+
 /// Generates from a library that is built in seconds; its path.
 pub(crate) fn make_quick(root: &Path) -> Result<PathBuf> {
     make(root, Library::Quick)
@@ -134,11 +139,15 @@ fn differences(accepted: &str, exported: &str) -> Vec<String> {
 
 /// The shared library, which has what the generator reads. Beside it lies the static one.
 fn build(root: &Path, which: Library) -> Result<PathBuf> {
-    let (profile, folder) = match which {
-        Library::Quick => ("dev", "debug"),
-        Library::Shipped => ("bindings", "bindings"),
+    // A build that also makes a Rust library does without optimisation at link time, and is half as large
+    // again: the shipped one is built for other languages alone.
+    let (cargo, folder) = match which {
+        Library::Quick => ("build --quiet --package nfcwallet --lib", "debug"),
+        Library::Shipped => {
+            ("rustc --quiet --package nfcwallet --lib --profile bindings --crate-type cdylib,staticlib", "bindings")
+        }
     };
-    let mut cargo = Cmd::cargo("build --quiet --package nfcwallet --lib --profile").args(profile);
+    let mut cargo = Cmd::cargo(cargo);
     // The quick one has none: otherwise each commit would build it anew.
     if let Some(commit) = commit(root).filter(|_| which == Library::Shipped) {
         cargo = cargo.env("NFCWALLET_COMMIT", &commit);

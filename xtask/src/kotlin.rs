@@ -1,6 +1,6 @@
 //! `cargo xtask test kotlin`: the tests of the Kotlin package, then every scenario with its phone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 
@@ -12,6 +12,9 @@ const PACKAGES: [&str; 2] = ["openjdk-17-jdk-headless", "maven"];
 
 /// A shell script over the jars that Maven makes.
 const PHONE: &str = "bindings/kotlin/phone";
+
+/// The measured phone, a shell script over the same jars.
+const BORDER: &str = "bindings/kotlin/border";
 
 /// A trust key that nobody has the other half of: the curve's own generator (SEC 2, 2.4.2).
 const NOBODYS_KEY: &str = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
@@ -30,9 +33,22 @@ pub(crate) fn check(root: &Path) -> Result<Outcome> {
     }
 }
 
-fn run(root: &Path) -> Result<Outcome> {
+/// The program that `cargo xtask bench ffi` measures, over the library and the generated code that are there.
+pub(crate) fn border_phone(root: &Path) -> Result<PathBuf> {
+    install(root)?;
+    let output = package("-DskipTests").run_and_keep_stdout(root)?;
+    fetched(output.success, &output.stdout)?;
+    ensure!(output.success, "the Kotlin package did not build, see above");
+    Ok(root.join(BORDER))
+}
+
+fn install(root: &Path) -> Result<()> {
     let is_there = || ["javac", "mvn"].iter().all(|tool| Cmd::new(*tool, "-version").read(root).is_ok());
-    debian::install(root, &PACKAGES, "a JDK 17 with Maven", is_there)?;
+    debian::install(root, &PACKAGES, "a JDK 17 with Maven", is_there)
+}
+
+fn run(root: &Path) -> Result<Outcome> {
+    install(root)?;
     bindings::make_quick(root)?;
     let till = Cmd::cargo("build --quiet --package nfcwallet-tests --bin till");
     ensure!(till.run(root)?, "the till could not be built; repeat with: {till}");
@@ -51,16 +67,25 @@ fn run(root: &Path) -> Result<Outcome> {
 
 /// Compiles with warnings as errors, runs the tests, makes the jars.
 fn maven(root: &Path) -> Result<Outcome> {
-    let command = Cmd::new("mvn", "--batch-mode --no-transfer-progress --file bindings/kotlin/pom.xml package");
-    let output = command.run_and_keep_stdout(root)?;
+    let output = package("").run_and_keep_stdout(root)?;
     judge(output.success, &output.stdout)
+}
+
+fn package(options: &str) -> Cmd {
+    Cmd::new("mvn", "--batch-mode --no-transfer-progress --file bindings/kotlin/pom.xml package").args(options)
+}
+
+/// An error where Maven could not fetch what it needs.
+fn fetched(success: bool, stdout: &str) -> Result<()> {
+    if !success && UNREACHABLE.iter().any(|words| stdout.contains(words)) {
+        bail!(Unavailable("Maven cannot fetch the packages that the Kotlin build needs, see above".to_owned()));
+    }
+    Ok(())
 }
 
 /// By Maven's end, and by the last sum that its test runner wrote.
 fn judge(success: bool, stdout: &str) -> Result<Outcome> {
-    if !success && UNREACHABLE.iter().any(|words| stdout.contains(words)) {
-        bail!(Unavailable("Maven cannot fetch the packages that the Kotlin build needs, see above".to_owned()));
-    }
+    fetched(success, stdout)?;
     let sum = stdout.lines().filter_map(|line| line.split_once("Tests run: ")).next_back();
     let Some((_, counts)) = sum else {
         return Ok(Outcome::Failed("Maven ran no test, see above".to_owned()));

@@ -13,6 +13,7 @@ mod dependencies;
 mod docs;
 mod fuzz;
 mod kotlin;
+mod library_size;
 mod open_api;
 mod pcsc;
 mod postgres;
@@ -52,8 +53,8 @@ enum Job {
     /// Measure the budgets of the wallet as ratios to what this machine can do, in one run.
     ///
     /// Builds with the release profile and prints one table: p50, p99, instructions, reference, ratio
-    /// and bar (met, MISSED, or NOT RUN with the reason). Nothing is asserted. All parts take about
-    /// eight minutes after the first build, which takes five more.
+    /// and bar (met, MISSED, or NOT RUN with the reason). Nothing is asserted. All parts but `ffi` take
+    /// about eight minutes after the first build, which takes five more.
     ///
     /// Needs OpenSSL's headers and valgrind; on Debian, run by root, both are installed with apt-get.
     /// Without valgrind the instructions are NOT RUN. gungraun-runner is built into target/tools, once.

@@ -18,7 +18,7 @@ cd "$root"
 cargo xtask bindings
 rm -rf "$out"
 RUSTFLAGS="-C link-arg=-Wl,-z,max-page-size=16384" cargo ndk --output-dir "$out" \
-    --target arm64-v8a --target x86_64 build --package nfcwallet --lib --profile bindings
+    --target arm64-v8a --target x86_64 rustc --package nfcwallet --lib --profile bindings --crate-type cdylib
 "$android/check-alignment.sh" "$out/arm64-v8a/libnfcwallet.so" "$out/x86_64/libnfcwallet.so"
 gradle --project-dir "$android" assembleRelease
 ls "$android"/build/outputs/aar/*.aar

@@ -137,6 +137,7 @@ fn verify(password: &str, stored: &str) -> Result<Check, PasswordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::databases;
 
     fn secret(text: &str) -> Zeroizing<String> {
         Zeroizing::new(text.to_owned())
@@ -144,14 +145,16 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_last_password_that_was_set_is_right() {
-        let passwords = Passwords::new(Store::open("sqlite::memory:").unwrap());
-        assert_eq!(passwords.check("ann", Some(secret("any"))).await, Ok(Check::None));
-        passwords.set("ann", secret("first")).await.unwrap();
-        passwords.set("ann", secret("second")).await.unwrap();
-        assert_eq!(passwords.check("ann", Some(secret("first"))).await, Ok(Check::Wrong));
-        assert_eq!(passwords.check("ann", Some(secret("second"))).await, Ok(Check::Right));
-        assert_eq!(passwords.check("ann", None).await, Ok(Check::Wrong));
-        assert_eq!(passwords.check("bob", Some(secret("second"))).await, Ok(Check::None));
+        for database in databases().unwrap() {
+            let passwords = Passwords::new(Store::open(&database.url).unwrap());
+            assert_eq!(passwords.check("ann", Some(secret("any"))).await, Ok(Check::None));
+            passwords.set("ann", secret("first")).await.unwrap();
+            passwords.set("ann", secret("second")).await.unwrap();
+            assert_eq!(passwords.check("ann", Some(secret("first"))).await, Ok(Check::Wrong));
+            assert_eq!(passwords.check("ann", Some(secret("second"))).await, Ok(Check::Right));
+            assert_eq!(passwords.check("ann", None).await, Ok(Check::Wrong));
+            assert_eq!(passwords.check("bob", Some(secret("second"))).await, Ok(Check::None));
+        }
     }
 
     #[tokio::test]

@@ -109,6 +109,7 @@ mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use super::*;
+    use crate::testing::databases;
 
     #[derive(Default)]
     struct Hand(AtomicI64);
@@ -119,37 +120,41 @@ mod tests {
         }
     }
 
-    fn sessions() -> (Sessions, Arc<Hand>) {
+    fn sessions(url: &str) -> (Sessions, Arc<Hand>) {
         let hand = Arc::new(Hand::default());
         let clock: Arc<dyn Clock> = hand.clone();
-        (Sessions::new(Store::open("sqlite::memory:").unwrap(), clock, 1000), hand)
+        (Sessions::new(Store::open(url).unwrap(), clock, 1000), hand)
     }
 
     #[tokio::test]
     async fn a_login_lasts_until_its_end_and_not_longer() {
-        let (sessions, hand) = sessions();
-        let session = sessions.open("ann").await.unwrap();
-        assert_eq!(session.expires_at_ms, 1000);
-        hand.0.store(999, Ordering::SeqCst);
-        assert_eq!(sessions.user(&session.token).await, Ok(Some("ann".to_owned())));
-        hand.0.store(1000, Ordering::SeqCst);
-        assert_eq!(sessions.user(&session.token).await, Ok(None));
+        for database in databases().unwrap() {
+            let (sessions, hand) = sessions(&database.url);
+            let session = sessions.open("ann").await.unwrap();
+            assert_eq!(session.expires_at_ms, 1000);
+            hand.0.store(999, Ordering::SeqCst);
+            assert_eq!(sessions.user(&session.token).await, Ok(Some("ann".to_owned())));
+            hand.0.store(1000, Ordering::SeqCst);
+            assert_eq!(sessions.user(&session.token).await, Ok(None));
+        }
     }
 
     #[tokio::test]
     async fn logging_out_ends_one_login_and_no_other() {
-        let (sessions, _hand) = sessions();
-        let (phone, tablet) = (sessions.open("ann").await.unwrap(), sessions.open("ann").await.unwrap());
-        assert_ne!(*phone.token, *tablet.token);
-        sessions.close(&phone.token).await.unwrap();
-        sessions.close(&phone.token).await.unwrap();
-        assert_eq!(sessions.user(&phone.token).await, Ok(None));
-        assert_eq!(sessions.user(&tablet.token).await, Ok(Some("ann".to_owned())));
+        for database in databases().unwrap() {
+            let (sessions, _hand) = sessions(&database.url);
+            let (phone, tablet) = (sessions.open("ann").await.unwrap(), sessions.open("ann").await.unwrap());
+            assert_ne!(*phone.token, *tablet.token);
+            sessions.close(&phone.token).await.unwrap();
+            sessions.close(&phone.token).await.unwrap();
+            assert_eq!(sessions.user(&phone.token).await, Ok(None));
+            assert_eq!(sessions.user(&tablet.token).await, Ok(Some("ann".to_owned())));
+        }
     }
 
     #[tokio::test]
     async fn what_is_stored_is_no_token() {
-        let (sessions, _hand) = sessions();
+        let (sessions, _hand) = sessions("sqlite::memory:");
         let session = sessions.open("ann").await.unwrap();
         let stored = sessions.store.read(|tx| {
             let row = tx.query_one("SELECT token_hash FROM sessions", &[])?;

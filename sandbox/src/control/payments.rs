@@ -88,7 +88,7 @@ impl IntoResponse for DeskError {
             | Self::Gateway(
                 GatewayError::Id { .. }
                 | GatewayError::Amount { .. }
-                | GatewayError::Conversion
+                | GatewayError::Conversion(_)
                 | GatewayError::Changed { .. },
             ) => StatusCode::BAD_REQUEST,
             Self::Gateway(_) | Self::Provider(_) | Self::Randomness => StatusCode::INTERNAL_SERVER_ERROR,

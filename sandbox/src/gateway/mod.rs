@@ -36,7 +36,7 @@ pub use conversion::{
 };
 pub use dispatch::Verdict;
 pub use events::{Authorisation, Clearing, Expiry, Merchant, Refund, Reversal, SchemeEvent, SchemeId};
-pub use fx::{Quote, Rates};
+pub use fx::Rates;
 pub use mpp::{CallOutcome, Mpp};
 pub use playing::Played;
 pub use scheme_book::{SchemeAuth, SchemeBook};
@@ -99,8 +99,8 @@ pub enum GatewayError {
         value: u64,
     },
     /// A converted amount is out of range.
-    #[error("an amount cannot be converted by its quote")]
-    Conversion,
+    #[error("an amount cannot be converted: {0}")]
+    Conversion(#[from] alipayplus::model::quote::ConversionError),
     /// An event, or an authorisation, that was seen before came with another content.
     #[error("event {id} was seen before with another content")]
     Changed {

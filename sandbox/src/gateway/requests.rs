@@ -1,14 +1,12 @@
 //! Requests as they travel. The books keep each as it is first made, so that a repeat is the same request.
 
-use alipayplus::model::quote::CurrencyPair;
-use alipayplus::model::{self, Order, PaymentFactor, PaymentMethod};
+use alipayplus::model::{self, Order, PaymentFactor, PaymentMethod, Quote};
 use alipayplus::payment::mpp::{
     AdjustRefundRequest, CancelPaymentRequest, InquiryPaymentRequest, PayRequest, RefundRequest, SubScenarioType,
 };
 use alipayplus::{Amount, DateTime, Message, wire};
 
 use super::events::{Authorisation, Merchant};
-use super::fx::Quote;
 use super::{CallKind, GatewayConfig, GatewayError, Payment};
 
 /// The `pay` of `payment`, for which `asked` was asked.
@@ -27,7 +25,7 @@ pub(super) fn pay(config: &GatewayConfig, asked: &Authorisation, payment: &Payme
         payment_request_id: payment.request_id.clone(),
         payment_amount: payment.amount(),
         pay_to_amount: payment.pay_to,
-        payment_quote: payment.quote.as_ref().and_then(quote),
+        payment_quote: payment.quote.clone(),
         payment_method: PaymentMethod {
             payment_method_type: Some("CONNECT_WALLET".to_owned()),
             customer_id: Some(payment.user.clone()),
@@ -47,16 +45,6 @@ fn merchant(merchant: &Merchant) -> model::Merchant {
         merchant_name: Some(merchant.name.clone()),
         ..model::Merchant::default()
     }
-}
-
-/// `None` for a price that no message can carry: the amounts count.
-fn quote(quote: &Quote) -> Option<model::Quote> {
-    Some(model::Quote {
-        quote_id: Some(quote.id.clone()),
-        quote_currency_pair: CurrencyPair { base: quote.base, quoted: quote.target, numeric: false },
-        quote_price: quote.price().parse().ok()?,
-        ..model::Quote::default()
-    })
 }
 
 /// The inquiry of `payment`.
@@ -100,7 +88,7 @@ pub(super) fn refund(config: &GatewayConfig, back: &GiveBack<'_>, payment: &Paym
         refund_request_id: back.request_id.to_owned(),
         refund_amount: back.amount,
         refund_from_amount: Some(back.from),
-        refund_quote: back.quote.and_then(quote),
+        refund_quote: back.quote.cloned(),
         ..RefundRequest::default()
     })
 }
@@ -123,19 +111,20 @@ pub(super) fn adjust(
         refund_request_id: back.request_id.to_owned(),
         refund_amount: back.amount,
         refund_from_amount: Some(back.from),
-        refund_quote: back.quote.and_then(quote),
+        refund_quote: back.quote.cloned(),
         customer_id: Some(back.user.to_owned()),
         payment_request_id: linked.map(|payment| payment.request_id.clone()),
         payment_id: linked.and_then(|payment| payment.payment_id.clone()),
     })
 }
 
-fn text<M: Message>(message: &M) -> Result<String, GatewayError> {
+/// A message as it travels, and as the books keep it.
+pub(super) fn text<M: Message>(message: &M) -> Result<String, GatewayError> {
     let bytes = wire::to_bytes(message)?;
     String::from_utf8(bytes).map_err(|_| GatewayError::Damaged { what: "a request" })
 }
 
-/// A request out of the books.
+/// A message out of the books.
 pub(super) fn read<M: Message>(request: &str) -> Result<M, GatewayError> {
     Ok(wire::parse(request.as_bytes())?)
 }

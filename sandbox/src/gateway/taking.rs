@@ -1,6 +1,7 @@
 //! Taking an event: the row that fits, the calls that it asks for, and the sums that it moves, in one step.
 
 use alipayplus::Amount;
+use alipayplus::model::Quote;
 
 use super::books::{Account, NewCall, Work};
 use super::conversion::{Ask, Case, Plan, plan};
@@ -151,7 +152,7 @@ impl Taking<'_> {
         auth_id: &SchemeId,
         asked: &Authorisation,
         amount: Amount,
-        quote: Option<fx::Quote>,
+        quote: Option<Quote>,
     ) -> Result<Payment, GatewayError> {
         let beyond = *auth_id != asked.auth_id;
         let authorised_at_ms = if beyond { self.now_ms } else { asked.time_ms };

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use alipayplus::Currency;
+use alipayplus::model::Quote;
+use alipayplus::model::quote::CurrencyPair;
 use mpp_server::config::{Accounts, Config, Identity, Listen, Secret, Sessions, SignUp, Store};
 
 use super::Ports;
+use crate::gateway::Rates;
 use crate::gateway::http::{KEY_VERSION, KeysError, MPP_CLIENT_ID, Party};
-use crate::gateway::{Quote, Rates};
 
 /// What everybody has who logs in for the first time: 100,000,000.00, more than tests spend.
 const OPENING_BALANCE: u64 = 10_000_000_000;
@@ -18,24 +20,24 @@ const LOGIN_HOURS: u32 = 8_784;
 /// The currency of all accounts.
 const ACCOUNT_CURRENCY: &str = "EUR";
 
-/// Millionths of a euro for one unit of each currency: test rates, near what they were in 2025.
-const EURO_RATES: [(&str, u64); 16] = [
-    ("AUD", 560_000),
-    ("CAD", 620_000),
-    ("CHF", 1_065_000),
-    ("CNY", 121_000),
-    ("GBP", 1_150_000),
-    ("HKD", 110_000),
-    ("JPY", 5_800),
-    ("KRW", 610),
-    ("KWD", 2_810_000),
-    ("MOP", 107_000),
-    ("MYR", 202_000),
-    ("PHP", 15_000),
-    ("SEK", 90_000),
-    ("SGD", 668_000),
-    ("THB", 26_400),
-    ("USD", 860_000),
+/// Euros for one unit of each currency: test rates, near what they were in 2025.
+const EURO_RATES: [(&str, &str); 16] = [
+    ("AUD", "0.56"),
+    ("CAD", "0.62"),
+    ("CHF", "1.065"),
+    ("CNY", "0.121"),
+    ("GBP", "1.15"),
+    ("HKD", "0.11"),
+    ("JPY", "0.0058"),
+    ("KRW", "0.00061"),
+    ("KWD", "2.81"),
+    ("MOP", "0.107"),
+    ("MYR", "0.202"),
+    ("PHP", "0.015"),
+    ("SEK", "0.09"),
+    ("SGD", "0.668"),
+    ("THB", "0.0264"),
+    ("USD", "0.86"),
 ];
 
 /// An open sign-up with money on every account. A sandbox sets addresses, keys, database and gateway.
@@ -55,9 +57,10 @@ pub(super) fn open_to_everybody() -> Config {
 /// `CURRENCY_NOT_SUPPORT`.
 pub(super) fn test_rates() -> Rates {
     let euro = Currency::from_code(ACCOUNT_CURRENCY);
-    let quote = |(code, price_millionths): (&str, u64)| {
-        let (base, target) = (Currency::from_code(code)?, euro?);
-        Some(Quote { id: format!("SANDBOX-{code}"), base, target, price_millionths })
+    let quote = |(code, price): (&str, &str)| {
+        let quote_currency_pair = CurrencyPair { base: Currency::from_code(code)?, quoted: euro?, numeric: false };
+        let (quote_id, quote_price) = (Some(format!("SANDBOX-{code}")), price.parse().ok()?);
+        Some(Quote { quote_id, quote_currency_pair, quote_price, ..Quote::default() })
     };
     Rates::new(EURO_RATES.into_iter().filter_map(quote).collect())
 }

@@ -3,7 +3,7 @@
 mod package;
 mod toolchain;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -21,6 +21,11 @@ pub(crate) fn install(root: &Path) -> Result<()> {
 /// The step of `cargo xtask test`: toolchain, library, generated code, tests, scenarios.
 pub(crate) fn check(root: &Path) -> Result<Outcome> {
     package::check(root).or_else(|error| skipped(error).map(Outcome::NotRun))
+}
+
+/// The program that `cargo xtask bench ffi` measures, over the library and the generated code that are there.
+pub(crate) fn border_phone(root: &Path) -> Result<PathBuf> {
+    package::border_phone(root)
 }
 
 /// The words for a machine on which Swift may not run. In continuous integration that is a failure, and

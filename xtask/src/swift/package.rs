@@ -25,7 +25,8 @@ const GENERATED: [(&str, &str); 3] = [
     ("NFCWalletFFI/module.modulemap", "NFCWalletFFI/module.modulemap"),
 ];
 /// What people wrote.
-const HAND_WRITTEN: &str = "Package.swift Sources/NFCWallet Sources/NFCWalletSoftware Sources/nfcwallet-phone Tests";
+const HAND_WRITTEN: &str = "Package.swift Sources/NFCWallet Sources/NFCWalletSoftware Sources/nfcwallet-phone \
+    Sources/nfcwallet-border Tests";
 
 /// The package must hold more tests than this, and there are more scenarios.
 const TESTS_AT_LEAST: u64 = 20;
@@ -33,11 +34,7 @@ const SCENARIOS_AT_LEAST: u64 = 85;
 
 /// Library, generated code, package, its tests, all scenarios with its phone.
 pub(super) fn check(root: &Path) -> Result<Outcome> {
-    if !cfg!(target_os = "linux") {
-        bail!(Unavailable(
-            "the step links the library of Linux; bindings/swift/README.md says what runs on a Mac".to_owned()
-        ));
-    }
+    needs_linux()?;
     let mut times = Times::default();
     let toolchain = times.of("toolchain", || toolchain::ready(root))?;
     let package = Package { root, toolchain };
@@ -56,6 +53,28 @@ pub(super) fn check(root: &Path) -> Result<Outcome> {
     let stories = times.of("scenarios", || package.scenarios())?;
     println!("{times}");
     Ok(judge(tests, &stories, &times))
+}
+
+/// The measured phone, built as an app that ships.
+pub(super) fn border_phone(root: &Path) -> Result<PathBuf> {
+    needs_linux()?;
+    let package = Package { root, toolchain: toolchain::ready(root)? };
+    package.put_generated_code()?;
+    let built = format!("{FOLDER}/release");
+    package.run(
+        "swift build --configuration release --product nfcwallet-border --scratch-path",
+        &format!("../../{built}"),
+    )?;
+    package.launcher("border", &format!("{built}/release/nfcwallet-border"))
+}
+
+fn needs_linux() -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        bail!(Unavailable(
+            "the step links the library of Linux; bindings/swift/README.md says what runs on a Mac".to_owned()
+        ));
+    }
+    Ok(())
 }
 
 /// By the tests that ran; a package that has lost its tests is no good one.
@@ -108,7 +127,7 @@ impl Package<'_> {
 
     /// Every scenario, with the phone in Swift.
     fn scenarios(&self) -> Result<TestCounts> {
-        let launcher = self.launcher()?;
+        let launcher = self.launcher("phone", &format!("{}/debug/nfcwallet-phone", self.built_folder()))?;
         let command = Cmd::cargo("test --package nfcwallet-tests --test scenarios")
             .env("NFCWALLET_PHONE", &launcher.display().to_string());
         let output = command.run_and_keep_stdout(self.root)?;
@@ -116,12 +135,12 @@ impl Package<'_> {
         Ok(TestCounts::read(&output.stdout))
     }
 
-    /// A program that is the phone: killed, nothing of it is left.
-    fn launcher(&self) -> Result<PathBuf> {
-        let phone = self.root.join(self.built_folder()).join("debug/nfcwallet-phone");
+    /// A script `name` that is the `phone` of this path: killed, nothing of it is left.
+    fn launcher(&self, name: &str, phone: &str) -> Result<PathBuf> {
+        let phone = self.root.join(phone);
         let command = self.toolchain.command(self.root, self.root, Lifetime::OfItself);
         let command = command.arg("env").arg(self.library("LD_LIBRARY_PATH")).arg(phone.display().to_string());
-        let path = self.root.join(FOLDER).join("phone");
+        let path = self.root.join(FOLDER).join(name);
         let script = format!("#!/bin/sh\nexec {command} \"$@\"\n");
         fs::write(&path, script).with_context(|| format!("cannot write {}", path.display()))?;
         process::make_executable(&path)?;

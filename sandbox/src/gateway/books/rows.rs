@@ -1,11 +1,12 @@
 //! Rows of the books as values.
 
+use alipayplus::model::Quote;
 use alipayplus::{Amount, Currency};
 use rusqlite::Row;
 
 use super::super::conversion::{CallKind, PaymentState, RowId, Standing};
 use super::super::events::SchemeId;
-use super::super::fx::Quote;
+use super::super::requests::read;
 use super::GatewayError;
 
 /// A payment: one authorisation, or what was cleared beyond one.
@@ -140,7 +141,7 @@ pub(super) fn read_payment(row: &Row<'_>) -> Result<Payment, GatewayError> {
         user: row.get(3)?,
         currency: currency(row, 4)?,
         pay_to: Amount::new(currency(row, 6)?, minor(row, 7)?),
-        quote: quote.map(|quote| serde_json::from_str(&quote)).transpose()?,
+        quote: quote.map(|quote| read(&quote)).transpose()?,
         expires_at_ms: row.get(10)?,
         lapses_at_ms: row.get(11)?,
         standing,

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, Params, Transaction, params};
 
 use super::super::conversion::{CallKind, RowId};
 use super::super::events::{Authorisation, SchemeEvent, SchemeId};
+use super::super::requests::text;
 use super::rows::{CALL_COLUMNS, PAYMENT_COLUMNS, read_call, read_payment, row_id};
 use super::{Call, CallState, GatewayError, Payment};
 
@@ -140,7 +141,7 @@ impl<'a> Work<'a> {
             signed(standing.amount)?,
             payment.pay_to.currency.code(),
             signed(payment.pay_to.value)?,
-            payment.quote.as_ref().map(serde_json::to_string).transpose()?,
+            payment.quote.as_ref().map(text).transpose()?,
             standing.authorised_at_ms,
             payment.expires_at_ms,
             payment.lapses_at_ms,

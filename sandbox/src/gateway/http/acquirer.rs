@@ -181,7 +181,7 @@ fn unknown(error: GatewayError) -> ResultInfo {
 fn refusal(error: GatewayError) -> ResultInfo {
     match error {
         GatewayError::Changed { .. } => ResultCode::RepeatReqInconsistent.into(),
-        GatewayError::Amount { .. } | GatewayError::Conversion => {
+        GatewayError::Amount { .. } | GatewayError::Conversion(_) => {
             ResultInfo::new(ResultCode::ParamIllegal, error.to_string())
         }
         error => unknown(error),

@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use alipayplus::model::Quote;
 use nfcwallet_core::host::Clock;
 use proptest::prelude::*;
 
 use super::super::{
-    Account, Authorisation, ConversionConfig, GatewayConfig, OverCapture, Quote, Rates, SchemeBook, SchemeEvent, TABLE,
+    Account, Authorisation, ConversionConfig, GatewayConfig, OverCapture, Rates, SchemeBook, SchemeEvent, TABLE,
     Verdict,
 };
 use super::provider::Fate;
-use super::world::{DAY_MS, World, eur, id};
+use super::world::{DAY_MS, World, id};
 
 const AUTHS: [(&str, u64); 3] = [("auth-0", 100), ("auth-1", 250), ("auth-2", 7)];
 
@@ -67,10 +68,10 @@ fn config() -> impl Strategy<Value = GatewayConfig> {
         |(pays, converts, inquires, concurrent_calls)| {
             let over_capture = if pays { OverCapture::PayDifference } else { OverCapture::None };
             let quote = Quote {
-                id: "Q1".to_owned(),
-                base: eur(1).currency,
-                target: alipayplus::Currency::from_code("JPY").unwrap(),
-                price_millionths: 161_230_000,
+                quote_id: Some("Q1".to_owned()),
+                quote_currency_pair: "EUR/JPY".parse().unwrap(),
+                quote_price: "161.23".parse().unwrap(),
+                ..Quote::default()
             };
             GatewayConfig {
                 conversion: ConversionConfig { over_capture, ..ConversionConfig::default() },
