@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mpp_server::store::{Store, StoreError};
 use rand_chacha::ChaCha20Rng;
@@ -31,6 +31,8 @@ const WORKERS: u64 = 6;
 const LIFE_ANSWERS: u64 = 40;
 /// And fewer milliseconds after the last of them, so that kills hit every moment of a request.
 const LIFE_MS: u64 = 30;
+/// Callers that have had no answer for so long have failed, or never will have one.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// A start takes about so long, in milliseconds.
 const START_MS: u64 = 120;
 
@@ -96,7 +98,9 @@ fn kill_in_turn(place: &Place, line: &Line, running: &mut [Server], kills: u64, 
     for kill in 0..kills {
         let slot = kill as usize % running.len();
         let until = line.final_answers.load(Ordering::SeqCst) + below(rng, LIFE_ANSWERS);
+        let began = Instant::now();
         while line.final_answers.load(Ordering::SeqCst) < until {
+            assert!(began.elapsed() < PATIENCE, "the callers are not answered any more");
             sleep(Duration::from_millis(1));
         }
         sleep(Duration::from_millis(below(rng, LIFE_MS)));
