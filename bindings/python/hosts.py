@@ -15,6 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 
+def camel(name):
+    """`LOG_IN` as Rust writes it: `LogIn`."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
 class Behaviour:
     """How the host behaves, as the driver told it; one for all interfaces."""
 
@@ -284,7 +289,8 @@ class Ears(w.TransactionListener, w.ActivationListener, w.Monitor):
                           reference=outcome.reference.hex())
 
     def on_failed(self, tap, failure, transaction):
-        return self.event("failed", tap=tap, code=failure.code())
+        advice = failure.advice()
+        return self.event("failed", tap=tap, code=failure.code(), advice=advice and camel(advice.name))
 
     def on_auth_required(self, tap, transaction):
         return self.event("auth_required", tap=tap)

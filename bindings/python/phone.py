@@ -12,9 +12,23 @@ import threading
 import time
 
 import nfcwallet as w
-from hosts import Behaviour, Device, Ears, KeyStore, Permit, Proxy, Server
+from hosts import Behaviour, Device, Ears, KeyStore, Permit, Proxy, Server, camel
 
 LONG = {"connect", "disconnect", "sync", "activate", "confirm", "replenish", "lock", "unlock", "delete"}
+
+NAME, FAULT = str, {"none", "fail", "hang", "panic", "locked", "invalidated"}
+#: The fields of each call that has some, and what each holds: a type, or one of these words.
+NEEDED = {
+    "connect": {"user": NAME}, "apdu": {"hex": NAME}, "reference": {"hex": NAME}, "transactions": {"limit": int},
+    "hold": {"request_type": NAME, "nth": int, "when": {"before", "after"}},
+}
+OPTIONAL = {
+    "activate": {"silent": bool}, "hold": {"for_ms": int}, "clock": {"advance_ms": int, "wall_offset_ms": int},
+    "host": {
+        "permit": NAME, "nfc_on": bool, "default_payment_app": bool, "screen_on": bool, "unlocked": bool, "safe": bool,
+        "online": bool, "device": FAULT, "key_store": FAULT, "proxy": FAULT, "listener": FAULT,
+    },
+}
 writing = threading.Lock()
 
 
@@ -22,10 +36,6 @@ def write(line):
     with writing:
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
-
-
-def camel(name):
-    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def variant(value):
@@ -39,6 +49,20 @@ def error_line(error):
 
 def misuse(text):
     return {"code": 10_011, "text": text, "advice": "ReportBug"}
+
+
+def check(request):
+    """Raises for a field that is missing or holds what it cannot."""
+    call = request["call"]
+    if not isinstance(call, str):
+        raise TypeError("the call is no name")
+    needed, optional = NEEDED.get(call, {}), OPTIONAL.get(call, {})
+    for name, kind in (needed | optional).items():
+        value = request[name] if name in needed else request.get(name)
+        if value is None and name in optional:
+            continue
+        if not (value in kind if isinstance(kind, set) else type(value) is kind):
+            raise ValueError(f"{name} cannot be {value!r}")
 
 
 def status(found):
@@ -102,41 +126,36 @@ class Phone:
             self.server.token = None
 
     def hear(self, line):
-        """Nothing is swallowed: a line that is no request is said to be none."""
+        """Nothing is swallowed: a line (bytes) that is no request is said to be none."""
         try:
-            request = json.loads(line)
+            request = json.loads(line.decode())
             if type(request["id"]) is not int or request["id"] < 0:
                 raise ValueError("the id is no number from 0 on")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             write({"event": "not_understood", "reason": repr(error)})
         else:
             self.obey(request)
 
     def obey(self, request):
-        call = request.get("call")
-        if isinstance(call, str) and call in LONG:
-            asyncio.run_coroutine_threadsafe(self.answer_later(request), self.loop)
-        else:
-            self.answer(request, lambda: self.short(request))
+        try:
+            check(request)
+            if request["call"] in LONG:
+                asyncio.run_coroutine_threadsafe(self.answer_later(request), self.loop)
+            else:
+                write({"id": request["id"], "ok": self.short(request)})
+        except Exception as error:
+            self.refuse(request, error)
 
     async def answer_later(self, request):
         try:
-            found = await self.long(request)
-            self.answer(request, lambda: found)
-        except w.WalletError as error:
-            write({"id": request["id"], "error": error_line(error)})
-        except KeyError as error:
-            write({"id": request["id"], "error": misuse(f"no field {error}")})
+            write({"id": request["id"], "ok": await self.long(request)})
+        except Exception as error:
+            self.refuse(request, error)
 
-    def answer(self, request, work):
-        try:
-            write({"id": request["id"], "ok": work()})
-        except w.WalletError as error:
-            write({"id": request["id"], "error": error_line(error)})
-        except (ValueError, TypeError) as error:
-            write({"id": request["id"], "error": misuse(str(error))})
-        except KeyError as error:
-            write({"id": request["id"], "error": misuse(f"no field {error}")})
+    def refuse(self, request, error):
+        """The wallet's error, or else the driver's own mistake."""
+        is_wallets = isinstance(error, w.WalletError)
+        write({"id": request["id"], "error": error_line(error) if is_wallets else misuse(repr(error))})
 
     async def long(self, request):
         wallet = self.wallet
@@ -171,7 +190,7 @@ class Phone:
 
     def short(self, request):
         wallet = self.wallet
-        match request.get("call"):
+        match request["call"]:
             case "apdu":
                 apdu, started = bytes.fromhex(request["hex"]), time.perf_counter()
                 answer = wallet.process_apdu(apdu)
@@ -255,9 +274,7 @@ def main():
         return 1
     millis = (time.perf_counter() - started) * 1_000
     write({"event": "ready", "status": phone.wallet.token_status().code(), "millis": millis})
-    # A line that is no text is not understood; it ends nothing.
-    sys.stdin.reconfigure(errors="replace")
-    for line in sys.stdin:
+    for line in sys.stdin.buffer:
         phone.hear(line)
     return 0
 

@@ -225,8 +225,10 @@ impl WalletError {
 impl WalletError {
     /// The only error that the wallet below does not know: there, a call that nobody waits for is dropped.
     pub(crate) fn cancelled() -> Self {
-        let text = "the call was cancelled".to_owned();
-        Self::Cancelled { info: ErrorInfo { code: 19041, advice: Advice::Retry, text } }
+        // docs/errors.md is written from this.
+        Self::Cancelled {
+            info: ErrorInfo { code: 19041, advice: Advice::Retry, text: "the call was cancelled".to_owned() },
+        }
     }
 
     fn info(&self) -> &ErrorInfo {

@@ -2,6 +2,7 @@
 
 use nfcwallet_core::payment as core;
 
+use crate::error::Advice;
 use crate::terminal::TerminalInformation;
 
 /// How the user proved presence.
@@ -222,6 +223,12 @@ impl TapFailure {
         core::TapFailure::from(*self).code()
     }
 
+    /// What the app should do next; absent where no call helps: the app's own decision, or a payment that
+    /// this card does not make.
+    pub fn advice(&self) -> Option<Advice> {
+        core::TapFailure::from(*self).advice().map(Into::into)
+    }
+
     /// In words, for a log: English.
     pub fn text(&self) -> String {
         core::TapFailure::from(*self).to_string()
@@ -386,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_of_a_tap_keeps_its_code_there_and_back() {
+    fn every_failure_of_a_tap_keeps_its_code_and_advice_there_and_back() {
         use nfcwallet_core::payment::TapFailure as Failure;
         let all = [
             (Failure::CdcvmRequired, 10_003),
@@ -409,6 +416,7 @@ mod tests {
         for (failure, code) in all {
             let ours = TapFailure::from(failure);
             assert_eq!((ours.code(), ours.text()), (code, failure.to_string()));
+            assert_eq!(ours.advice(), failure.advice().map(Into::into));
             assert_eq!(core::TapFailure::from(ours), failure);
         }
     }

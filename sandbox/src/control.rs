@@ -24,7 +24,21 @@
 //! | `GET /control/ca` | | the authorities that terminals must trust |
 //! | `POST /control/authorise` | [`AuthorisationRequest`] | the acquirer's line: asks the issuer |
 //! | `POST /control/authorise-track` | [`TrackRequest`] | the same for a payment by tracks |
-//! | `POST /control/reset` | | forgets everything but keys, logins and the issuer's ledger |
+//! | `GET /control/taps`, `…/taps/{authorisation}` | | what became of taps at the gateway |
+//! | `POST /control/taps/{authorisation}/reversal`, `…/clearing`, `…/refund` | `{"amount":"5.00"}` | what the card scheme tells; without an amount: all |
+//! | `POST /control/taps/{authorisation}/expiry` | `{}` | the scheme gives it up |
+//! | `POST /control/users/{user}/refund` | `{"amount":"5.00","currency":"EUR"}` | a refund that is tied to no payment |
+//! | `GET /control/users/{user}/account` | | balance and status |
+//! | `POST /control/users/{user}/top-up` | `{"amount":"5.00"}` | puts money on the account |
+//! | `POST /control/users/{user}/status` | `{"status":"frozen"}` | `active`, `frozen`, `closed` |
+//! | `GET /control/books` | | whether issuer, gateway and provider agree |
+//! | `GET /control/calls?from=N` | | the signed calls, from number N on |
+//! | `GET`, `POST`, `DELETE /control/gateway-faults` | [`StrikeRule`](crate::gateway::http::StrikeRule) | faults between gateway and provider |
+//! | `POST /control/reset` | | forgets everything but keys, logins, money and the issuer's ledger |
+
+mod audit;
+mod desk;
+mod payments;
 
 use std::sync::Arc;
 
@@ -33,6 +47,9 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use mpp_server::accounts::Accounts;
+use mpp_server::payments::Payments;
+use mpp_server::store::Store;
 use nfcwallet_core::card::profile::Profile;
 use nfcwallet_core::token::Suspender;
 use nfcwallet_core::token_service::operations::{Decision, MessageContent};
@@ -40,13 +57,17 @@ use nfcwallet_core::wallet::RemoteConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use self::audit::{BooksView, NetSum};
+pub use self::desk::{AccountView, AuthorisationEvent, CallView, DeskError, EventView, PaymentView};
 use crate::checkout::{Acquirer, AcquirerError, CaKeys, IssuerAcquirer};
-use crate::issuer::{Authorisation, AuthorisationRequest, Personalisation, TrackRequest};
-use crate::relay::{FaultRule, Faults, MppServer};
+use crate::gateway::Gateway;
+use crate::gateway::http::{Journal, ServersClock, Strikes};
+use crate::issuer::{Authorisation, AuthorisationRequest, Issuer, Personalisation, TrackRequest};
+use crate::relay::{FaultRule, Faults, Road};
 use crate::token_service::{AdminError, CredentialView, Policy, ScheduledRefusal, ServiceEndpoint, TokenService};
 
 /// What the control API steers. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Control {
     /// The service.
     pub service: Arc<TokenService>,
@@ -54,10 +75,32 @@ pub struct Control {
     pub endpoint: Arc<ServiceEndpoint>,
     /// The faults at the relay.
     pub faults: Arc<Faults>,
-    /// The relay.
-    pub mpp: MppServer,
-    /// The issuer, as terminals reach it.
+    /// The road between the app and its server.
+    pub road: Road,
+    /// The issuer.
+    pub issuer: Arc<Issuer>,
+    /// The issuer and the gateway, as terminals reach them.
     pub acquirer: IssuerAcquirer,
+    /// The gateway's acquiring side.
+    pub gateway: Arc<Gateway>,
+    /// The signed calls.
+    pub journal: Arc<Journal>,
+    /// The faults between gateway and provider.
+    pub strikes: Arc<Strikes>,
+    /// The provider's users.
+    pub accounts: Accounts,
+    /// The provider's payments.
+    pub payments: Payments,
+    /// The provider's database.
+    pub store: Store,
+    /// The servers' time.
+    pub clock: Arc<ServersClock>,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Control")
+    }
 }
 
 impl Control {
@@ -85,6 +128,7 @@ impl Control {
             .route("/control/authorise", post(authorise))
             .route("/control/authorise-track", post(authorise_track))
             .route("/control/reset", post(reset))
+            .merge(payments::routes())
             .fallback(unknown_path)
             .method_not_allowed_fallback(other_method)
             .with_state(self)
@@ -171,7 +215,7 @@ async fn state(State(control): State<Control>) -> Result<Json<Value>, AdminError
     let service = control.ask(TokenService::state).await?;
     Ok(Json(json!({
         "service": service,
-        "relay": { "requests": control.mpp.seen(), "faults": control.faults.pending() },
+        "relay": { "requests": control.road.seen(), "faults": control.faults.pending() },
         "policy": control.service.policy(),
         "clock_offset_ms": control.service.clock().offset_ms(),
         "current_kid": control.endpoint.current_kid(),
@@ -327,6 +371,7 @@ async fn ask_issuer(
 
 async fn reset(State(control): State<Control>) -> Result<Json<Value>, AdminError> {
     control.faults.clear();
-    control.mpp.reset();
+    control.strikes.clear();
+    control.road.reset();
     control.tell(|service| service.reset().map_err(|error| AdminError::Failed(error.to_string()))).await
 }

@@ -14,110 +14,43 @@
 //! # }
 //! ```
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::TcpListener;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use axum::Router;
+use mpp_server::{Hooks, MppServer, Running};
 use nfcwallet_core::host::HostError;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+mod config;
+mod provider;
+
+pub use self::config::{Addresses, Ports, SandboxConfig, SandboxError};
+use self::config::{bind, issuer_config, make_folder, offered_seed};
 use crate::checkout::{Checkout, IssuerAcquirer};
 use crate::control::Control;
-use crate::issuer::{Issuer, IssuerConfig, IssuerError, TokenStanding, TokenStandings};
-use crate::relay::{Faults, Gateway, HttpProxy, MppServer, Upstream};
-use crate::token_service::{ServiceEndpoint, StoreError, TokenService};
+use crate::gateway::http::{GatewayServer, Journal, MppLine, ServersClock, Strikes};
+use crate::gateway::{Books, Gateway};
+use crate::issuer::{Issuer, TokenStanding, TokenStandings};
+use crate::relay::{Faults, HttpProxy, Road, Upstream};
+use crate::token_service::{ServiceEndpoint, TokenService};
+use crate::wait::wait_for;
 
 /// How long requests that are under way may take to end when the sandbox stops.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
-/// What a sandbox is started with. The defaults keep everything in memory and draw new keys.
-#[derive(Debug, Clone)]
-pub struct SandboxConfig {
-    /// A folder for tokens, keys and the issuer's ledger; `None` keeps them in memory. Started with
-    /// the same folder again, a sandbox is the one that wallets know.
-    pub data: Option<PathBuf>,
-    /// All keys come from it; `None` draws one, or takes the one in `data`.
-    pub seed: Option<[u8; 32]>,
-    /// What cards are like. Its `seed` and `ledger` are set from the fields above.
-    pub issuer: IssuerConfig,
-    /// Ports on 127.0.0.1; 0 takes a free one.
-    pub ports: Ports,
-    /// After this long the gateway gives up on the service. Default 10 s, as in the field.
-    pub gateway_expiry: Duration,
-    /// After this long the provider's server gives up on the gateway. Default 12 s.
-    pub relay_timeout: Duration,
-}
-
-/// Ports on 127.0.0.1; 0, the default, takes a free one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ports {
-    /// Of the provider's server.
-    pub mpp: u16,
-    /// Of the gateway.
-    pub gateway: u16,
-    /// Of the control API.
-    pub control: u16,
-}
-
-impl Default for SandboxConfig {
-    fn default() -> Self {
-        Self {
-            data: None,
-            seed: None,
-            issuer: IssuerConfig::default(),
-            ports: Ports::default(),
-            gateway_expiry: Duration::from_secs(10),
-            relay_timeout: Duration::from_secs(12),
-        }
-    }
-}
-
-/// Where the sandbox listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Addresses {
-    /// The provider's server: `/login`, `/wallet/relay`.
-    pub mpp: SocketAddr,
-    /// The gateway: `/aps/api/v1/mobile/sdkProxy`.
-    pub gateway: SocketAddr,
-    /// The control API: `/control/...`.
-    pub control: SocketAddr,
-}
-
-/// Why a sandbox did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum SandboxError {
-    /// A folder or a port cannot be used.
-    #[error("{what}: {source}")]
-    Io {
-        /// Which one.
-        what: String,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// The issuer has no keys or no ledger.
-    #[error("the issuer: {0}")]
-    Issuer(#[from] IssuerError),
-    /// The service's database cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// No HTTP client can be made.
-    #[error("no HTTP client: {0}")]
-    Http(#[from] reqwest::Error),
-    /// The operating system has no randomness.
-    #[error("no randomness")]
-    Randomness,
-}
+/// A journey through time is noticed after so long: calls become due, authorisations expire.
+const CLOCK_PAUSE: Duration = Duration::from_millis(250);
 
 /// A running sandbox. It has threads of its own, so it may be started and dropped anywhere; it stops
 /// when it is dropped.
 pub struct Sandbox {
     addresses: Addresses,
     control: Control,
-    issuer: Arc<Issuer>,
+    provider: Option<Running>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     runtime: Option<Runtime>,
@@ -157,15 +90,6 @@ impl Sandbox {
         let seed = service.key_seed(offered_seed(config.seed)?)?;
         let endpoint = Arc::new(ServiceEndpoint::new(Arc::clone(&service), seed));
 
-        let listeners = [bind(config.ports.mpp)?, bind(config.ports.gateway)?, bind(config.ports.control)?];
-        let [mpp, gateway, control] = listeners.each_ref().map(|(_, address)| *address);
-        let addresses = Addresses { mpp, gateway, control };
-        let faults = Arc::new(Faults::default());
-        let upstream: Arc<dyn Upstream> = endpoint.clone();
-        let mpp = MppServer::new(gateway, config.relay_timeout, Arc::clone(&faults))?;
-        let acquirer = IssuerAcquirer::new(Arc::clone(&issuer), Arc::clone(&service));
-        let control = Control { service, endpoint, faults, mpp: mpp.clone(), acquirer };
-
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("sandbox")
@@ -173,15 +97,67 @@ impl Sandbox {
             .build()
             .map_err(|source| SandboxError::Io { what: "threads".to_owned(), source })?;
         let handle = runtime.handle().clone();
+        let clock = Arc::new(ServersClock::new(Arc::clone(&service), handle.clone()));
+        let listeners = [bind(config.ports.mpp)?, bind(config.ports.gateway)?, bind(config.ports.control)?];
+        let [mpp, gateway_at, control_at] = listeners.each_ref().map(|(_, address)| *address);
+        let provider = start_provider(&config, gateway_at, &clock, &handle)?;
+        let (app, partner, ops) = (provider.addresses.app, provider.addresses.partner, provider.addresses.ops);
+        let addresses = Addresses { mpp, gateway: gateway_at, control: control_at, partner, ops };
+
+        let (journal, strikes) = (Arc::new(Journal::default()), Arc::new(Strikes::default()));
+        let timeout = Duration::from_millis(config.gateway.call_timeout_ms.unsigned_abs());
+        let line = MppLine::new(
+            &format!("http://{partner}"),
+            clock.clone(),
+            timeout,
+            Arc::clone(&journal),
+            Arc::clone(&strikes),
+        )?;
+        let books = match &config.data {
+            Some(folder) => Books::open(&folder.join("gateway.db"))?,
+            None => Books::in_memory()?,
+        };
+        let gateway = Arc::new(Gateway::new(config.gateway, Arc::new(books), Arc::new(line), clock.clone()));
+        let upstream: Arc<dyn Upstream> = endpoint.clone();
+        let gateway_router = GatewayServer {
+            upstream,
+            expiry: config.gateway_expiry,
+            gateway: Arc::clone(&gateway),
+            clock: Arc::clone(&clock),
+            journal: Arc::clone(&journal),
+        }
+        .router()?;
+
+        let faults = Arc::new(Faults::default());
+        let road = Road::new(app, Arc::clone(&faults))?;
+        let acquirer =
+            IssuerAcquirer::new(Arc::clone(&issuer), Arc::clone(&service), Arc::clone(&gateway), handle.clone());
+        let control = Control {
+            service,
+            endpoint,
+            faults,
+            issuer,
+            road: road.clone(),
+            acquirer,
+            gateway: Arc::clone(&gateway),
+            journal,
+            strikes,
+            accounts: provider.accounts.clone(),
+            payments: provider.payments.clone(),
+            store: provider.store().clone(),
+            clock,
+        };
+
         let (stop, stopped) = watch::channel(false);
-        let gateway = Gateway::new(upstream, config.gateway_expiry);
-        let routers = [mpp.router(), gateway.router(), control.clone().router()];
-        let servers = listeners
+        let routers = [road.router(), gateway_router, control.clone().router()];
+        let mut servers = listeners
             .into_iter()
             .zip(routers)
             .map(|((listener, _), router)| serve(&handle, listener, router, stopped.clone()))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { addresses, control, issuer, stop, servers, runtime: Some(runtime), handle })
+            .collect::<Result<Vec<_>, _>>()?;
+        servers.push(handle.spawn(work(gateway, stopped)));
+        let (provider, runtime) = (Some(provider), Some(runtime));
+        Ok(Self { addresses, control, provider, stop, servers, runtime, handle })
     }
 
     /// Where it listens.
@@ -208,25 +184,62 @@ impl Sandbox {
         &self.control.endpoint
     }
 
-    /// The faults at the relay.
+    /// The faults between the app and its server.
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.control.faults
     }
 
-    /// The provider's server.
+    /// The road between the app and its server.
     #[must_use]
-    pub fn mpp(&self) -> &MppServer {
-        &self.control.mpp
+    pub fn road(&self) -> &Road {
+        &self.control.road
+    }
+
+    /// The provider's users and their money.
+    #[must_use]
+    pub fn accounts(&self) -> &mpp_server::accounts::Accounts {
+        &self.control.accounts
+    }
+
+    /// The provider's payments.
+    #[must_use]
+    pub fn payments(&self) -> &mpp_server::payments::Payments {
+        &self.control.payments
+    }
+
+    /// The gateway: what the card scheme tells, and its books.
+    #[must_use]
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.control.gateway
+    }
+
+    /// The signed calls between gateway and partners.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.control.journal
+    }
+
+    /// The faults between gateway and provider.
+    #[must_use]
+    pub fn strikes(&self) -> &Strikes {
+        &self.control.strikes
     }
 
     /// The issuer and its ledger.
     #[must_use]
     pub fn issuer(&self) -> &Arc<Issuer> {
-        &self.issuer
+        &self.control.issuer
     }
 
-    /// A terminal that trusts this issuer's cards and asks it directly.
+    /// What the control API does, without HTTP.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// A terminal that trusts this issuer's cards; its line goes to the issuer, and through the gateway to
+    /// the payment provider.
     #[must_use]
     pub fn checkout(&self) -> Checkout {
         let acquirer = self.control.acquirer.clone();
@@ -239,14 +252,15 @@ impl Sandbox {
         &self.handle
     }
 
-    /// The proxy of an app in which `user` is logged in.
+    /// The proxy of an app in which `user` has just logged in. Blocks for the login.
     ///
     /// # Errors
-    /// [`HostError::Failed`] if no HTTP client can be made.
+    /// [`HostError`] if the login fails.
     pub fn proxy(&self, user: &str) -> Result<HttpProxy, HostError> {
-        let token = self.control.mpp.log_in(user);
-        let token = token.map_err(|error| HostError::Failed { reason: error.to_string() })?;
-        HttpProxy::new(self.addresses.mpp, token, self.handle.clone())
+        let (server, user, runtime) = (self.addresses.mpp, user.to_owned(), self.handle.clone());
+        let log_in = async move { HttpProxy::log_in(server, &user, runtime).await };
+        let logged_in = wait_for(&self.handle, log_in);
+        logged_in.map_err(|error| HostError::Failed { reason: error.to_string() })?
     }
 }
 
@@ -255,12 +269,17 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         let Some(runtime) = self.runtime.take() else { return };
-        let servers = std::mem::take(&mut self.servers);
+        let (servers, provider) = (std::mem::take(&mut self.servers), self.provider.take());
         // On a thread of its own: a runtime must not be waited for on another runtime's thread.
         let stopper = std::thread::spawn(move || {
-            let ended = futures_util::future::join_all(servers);
+            let ended = async {
+                let servers = futures_util::future::join_all(servers);
+                let provider = async { if let Some(provider) = provider { provider.stop().await } else { true } };
+                let (_, stopped) = futures_util::future::join(servers, provider).await;
+                stopped
+            };
             let patience = async { tokio::time::timeout(STOP_PATIENCE, ended).await };
-            if runtime.block_on(patience).is_err() {
+            if runtime.block_on(patience) != Ok(true) {
                 tracing::info!("requests were cut off when the sandbox stopped");
             }
             runtime.shutdown_timeout(STOP_PATIENCE);
@@ -284,39 +303,6 @@ impl TokenStandings for ServiceStandings {
     }
 }
 
-fn make_folder(folder: Option<&Path>) -> Result<(), SandboxError> {
-    folder.map_or(Ok(()), |folder| {
-        std::fs::create_dir_all(folder).map_err(|source| SandboxError::Io {
-            what: format!("the folder {} cannot be made", folder.display()),
-            source,
-        })
-    })
-}
-
-fn issuer_config(config: &SandboxConfig) -> IssuerConfig {
-    let ledger = config.data.as_ref().map(|folder| folder.join("issuer.db"));
-    IssuerConfig { seed: config.seed, ledger, ..config.issuer.clone() }
-}
-
-fn offered_seed(seed: Option<[u8; 32]>) -> Result<[u8; 32], SandboxError> {
-    match seed {
-        Some(seed) => Ok(seed),
-        None => {
-            let mut drawn = [0; 32];
-            getrandom::fill(&mut drawn).map_err(|_| SandboxError::Randomness)?;
-            Ok(drawn)
-        }
-    }
-}
-
-fn bind(port: u16) -> Result<(TcpListener, SocketAddr), SandboxError> {
-    let problem = |source| SandboxError::Io { what: format!("port {port} on 127.0.0.1"), source };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(problem)?;
-    listener.set_nonblocking(true).map_err(problem)?;
-    let address = listener.local_addr().map_err(problem)?;
-    Ok((listener, address))
-}
-
 fn serve(
     runtime: &Handle,
     listener: TcpListener,
@@ -335,6 +321,45 @@ fn serve(
             tracing::error!(%error, "a server of the sandbox failed");
         }
     }))
+}
+
+/// On its own runtime, wherever the sandbox is started.
+fn start_provider(
+    config: &SandboxConfig,
+    gateway: std::net::SocketAddr,
+    clock: &Arc<ServersClock>,
+    runtime: &Handle,
+) -> Result<Running, SandboxError> {
+    let place = provider::Place {
+        ports: config.ports,
+        data: config.data.as_deref(),
+        gateway,
+        timeout: config.relay_timeout,
+        expiry: config.gateway_expiry,
+        patience: STOP_PATIENCE,
+    };
+    let settings = provider::configured(&config.provider, &place)?;
+    let hooks = Hooks { clock: clock.clone(), ..Hooks::default() };
+    Ok(wait_for(runtime, MppServer::start(settings, hooks))??)
+}
+
+/// The gateway's calls that are due, until the sandbox stops.
+async fn work(gateway: Arc<Gateway>, mut stopped: watch::Receiver<bool>) {
+    let look_again = async {
+        loop {
+            tokio::time::sleep(CLOCK_PAUSE).await;
+            gateway.look_again();
+        }
+    };
+    tokio::select! {
+        () = look_again => {}
+        // Ends also when the sender is gone.
+        _ = stopped.wait_for(|stop| *stop) => {}
+        ended = gateway.run() => {
+            let Err(error) = ended;
+            tracing::error!(%error, "the gateway failed");
+        }
+    }
 }
 
 #[cfg(test)]

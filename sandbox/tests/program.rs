@@ -45,12 +45,18 @@ fn the_demo_reports_a_whole_life() {
     assert_eq!(report["ok"], true);
     assert_eq!(report["activation"]["mode"], "manual");
     assert_eq!(report["activation"]["phases"].as_array().unwrap().len(), 11);
-    assert_eq!(report["credentials"], json!({ "start": 20, "lowest": 9, "end": 17, "threshold": 10 }));
+    assert_eq!(report["credentials"], json!({ "start": 20, "lowest": 9, "end": 13, "threshold": 10 }));
     assert_eq!(report["replenishments"], 1);
-    assert_eq!((&report["cryptograms"], &report["violations"]), (&json!(14), &json!(0)));
+    assert_eq!((&report["cryptograms"], &report["violations"]), (&json!(18), &json!(0)));
     let refused: Vec<_> = outcomes(&report).into_iter().filter(|(outcome, _)| outcome != "approved").collect();
-    let expected = [("see_phone", 10_003), ("not_accepted", 10_008), ("not_accepted", 10_009)];
+    let expected =
+        [("see_phone", 10_003), ("declined_by_provider", 10_000), ("not_accepted", 10_008), ("not_accepted", 10_009)];
     assert_eq!(refused, expected.map(|(outcome, code)| (outcome.to_owned(), code)));
+    let money = report["money"].as_array().unwrap();
+    let rows: Vec<_> = money.iter().map(|one| one["row"].as_str().unwrap()).collect();
+    assert_eq!(rows, ["M5", "M5", "R6", "R7", "M6", "M1"]);
+    assert_eq!(report["books"]["agree"], true);
+    assert_eq!(report["books"]["signed_calls"], report["books"]["verified_calls"]);
 }
 
 #[test]
@@ -142,6 +148,28 @@ fn a_tap_by_hand_makes_its_phone_ready_and_pays_over_http() {
     );
     assert_eq!((&paid["cda_verified"], &paid["cryptogram_verified"]), (&json!(true), &json!(true)));
     assert_eq!(paid["credentials_left"], 18);
+}
+
+#[test]
+fn a_tap_is_paid_from_an_account_that_survives_a_restart() {
+    let balance = |served: &Served, amount: &str| {
+        let output = served.tap(&["--amount", amount, "--json"]);
+        ended(&output, 0);
+        let paid: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(paid["payment_id"].is_string() && paid["result_code"] == "SUCCESS", "{paid}");
+        paid["balance"].as_str().unwrap().to_owned()
+    };
+    let served = Served::start_with(&["--opening-balance", "20"]);
+    assert_eq!(balance(&served, "12.50"), "7.50");
+    let served = Served::start_in(served.kill(), &[]);
+    assert_eq!(balance(&served, "2.50"), "5.00");
+    let (told, _) = ended(&served.tap(&["--amount", "5.01"]), 1);
+    for words in ["declined by the payment provider", "USER_BALANCE_NOT_ENOUGH", "balance 5.00 EUR", "top-up"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let served_file: Value = serde_json::from_slice(&std::fs::read(served.file()).unwrap()).unwrap();
+    let key = Path::new(served_file["open_api"]["keys"].as_str().unwrap()).join("acquirer.key");
+    assert!(std::fs::read_to_string(key).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Watch {
             }
             Event::AuthRequired { tap } => self.taps.entry(*tap).or_default().auth_pending = true,
             Event::Complete { tap, .. } => self.end(*tap, None)?,
-            Event::Failed { tap, code } => self.end(*tap, Some(*code))?,
+            Event::Failed { tap, code, .. } => self.end(*tap, Some(*code))?,
             Event::Progress { percent, phase, elapsed_ms, .. } => {
                 // Time that begins anew is another run, after one that failed; the first may have failed
                 // within a millisecond, so 0 % begins one too.
@@ -80,14 +80,14 @@ mod tests {
     fn a_second_terminal_event_is_noticed() {
         let mut watch = Watch::default();
         watch.see(&Event::Start { tap: 1 }).unwrap();
-        watch.see(&Event::Failed { tap: 1, code: 19_002 }).unwrap();
-        assert!(watch.see(&Event::Failed { tap: 1, code: 19_002 }).is_err());
+        watch.see(&Event::Failed { tap: 1, code: 19_002, advice: None }).unwrap();
+        assert!(watch.see(&Event::Failed { tap: 1, code: 19_002, advice: None }).is_err());
     }
 
     #[test]
     fn the_demand_for_presence_comes_directly_before_its_failure() {
         let mut watch = Watch::default();
         watch.see(&Event::Start { tap: 1 }).unwrap();
-        assert!(watch.see(&Event::Failed { tap: 1, code: 10_003 }).is_err());
+        assert!(watch.see(&Event::Failed { tap: 1, code: 10_003, advice: None }).is_err());
     }
 }

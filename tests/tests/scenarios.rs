@@ -1,4 +1,4 @@
-//! Every scenario file, told with the Rust phone or with the one that `NFCWALLET_PHONE` names.
+//! Every scenario file, and lines that are no good requests, told with the Rust phone or with the one that `NFCWALLET_PHONE` names.
 
 #![allow(clippy::expect_used, reason = "a failed test panics")]
 
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nfcwallet_sandbox::phone::PhoneProgram;
+use nfcwallet_tests::lines;
 use nfcwallet_tests::runner::run_file;
 
 fn main() {
@@ -18,10 +19,24 @@ fn main() {
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .collect();
     files.sort();
-    let trials = files.into_iter().map(|path| {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let program = program.clone();
-        Trial::test(name, move || run_file(&path, &program).map_err(Failed::from))
-    });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+    let mut trials: Vec<Trial> = files
+        .into_iter()
+        .map(|path| {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            trial(&name, &program, move |program| run_file(&path, program))
+        })
+        .collect();
+    trials.push(trial("every_line_is_answered", &program, lines::every_line_is_answered));
+    let not_opened = lines::a_wallet_that_does_not_open_is_told_in_one_line;
+    trials.push(trial("a_wallet_that_does_not_open_is_told_in_one_line", &program, not_opened));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn trial(
+    name: &str,
+    program: &PhoneProgram,
+    run: impl FnOnce(&PhoneProgram) -> Result<(), String> + Send + 'static,
+) -> Trial {
+    let program = program.clone();
+    Trial::test(name, move || run(&program).map_err(Failed::from))
 }

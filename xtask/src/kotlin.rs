@@ -1,20 +1,30 @@
 //! `cargo xtask test kotlin`: the tests of the Kotlin package, then every scenario with its phone.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::process::Cmd;
 use crate::report::{Outcome, Unavailable, is_ci};
 use crate::{bindings, debian, test};
 
-const PACKAGES: [&str; 2] = ["openjdk-17-jdk-headless", "maven"];
+/// Debian 12 and Ubuntu have the first, Debian 13 has the second.
+const PACKAGES: [&str; 2] = ["openjdk-17-jdk-headless|openjdk-21-jdk-headless|openjdk-25-jdk-headless", "maven"];
+
+/// The version of Java that the package is compiled for.
+const JAVA: u32 = 17;
 
 /// A shell script over the jars that Maven makes.
 const PHONE: &str = "bindings/kotlin/phone";
 
 /// The measured phone, a shell script over the same jars.
 const BORDER: &str = "bindings/kotlin/border";
+
+/// JNA as Android links it: Maven puts it here.
+const JNA: &str = "bindings/kotlin/android/sample/target/jna.aar";
+const ALIGNED: &str = "target/kotlin-alignment";
+const CHECK_ALIGNMENT: &str = "bindings/kotlin/android/check-alignment.sh";
 
 /// A trust key that nobody has the other half of: the curve's own generator (SEC 2, 2.4.2).
 const NOBODYS_KEY: &str = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
@@ -36,15 +46,19 @@ pub(crate) fn check(root: &Path) -> Result<Outcome> {
 /// The program that `cargo xtask bench ffi` measures, over the library and the generated code that are there.
 pub(crate) fn border_phone(root: &Path) -> Result<PathBuf> {
     install(root)?;
-    let output = package("-DskipTests").run_and_keep_stdout(root)?;
+    // Without the sample, which is compiled against the whole of Android.
+    let output = package("-DskipTests --projects generated,wallet").run_and_keep_stdout(root)?;
     fetched(output.success, &output.stdout)?;
     ensure!(output.success, "the Kotlin package did not build, see above");
     Ok(root.join(BORDER))
 }
 
 fn install(root: &Path) -> Result<()> {
-    let is_there = || ["javac", "mvn"].iter().all(|tool| Cmd::new(*tool, "-version").read(root).is_ok());
-    debian::install(root, &PACKAGES, "a JDK 17 with Maven", is_there)
+    let is_there = || {
+        let javac = Cmd::new("javac", "-version").read(root).ok();
+        javac.and_then(|version| java_version(&version)) >= Some(JAVA) && Cmd::new("mvn", "-version").read(root).is_ok()
+    };
+    debian::install(root, &PACKAGES, "a JDK (17 or newer) with Maven", is_there)
 }
 
 fn run(root: &Path) -> Result<Outcome> {
@@ -56,6 +70,7 @@ fn run(root: &Path) -> Result<Outcome> {
         Outcome::Passed(remark) => remark,
         other => return Ok(other),
     };
+    alignment(root)?;
     archive(root)?;
     let scenarios = Cmd::cargo("test --package nfcwallet-tests --test scenarios -- --test-threads 2")
         .env("NFCWALLET_PHONE", &root.join(PHONE).display().to_string());
@@ -63,6 +78,11 @@ fn run(root: &Path) -> Result<Outcome> {
         Outcome::Passed(told) => Outcome::Passed(format!("{units}; scenarios: {told}")),
         other => other,
     })
+}
+
+/// 17 of `javac 17.0.15`. Before Java 9 it went to standard error.
+fn java_version(said: &str) -> Option<u32> {
+    said.trim().strip_prefix("javac ")?.split(['.', '-']).next()?.parse().ok()
 }
 
 /// Compiles with warnings as errors, runs the tests, makes the jars.
@@ -97,6 +117,19 @@ fn judge(success: bool, stdout: &str) -> Result<Outcome> {
     })
 }
 
+/// The check that `package.sh` makes of our libraries, on JNA's, which go into the same app.
+fn alignment(root: &Path) -> Result<()> {
+    let folder = root.join(ALIGNED);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {ALIGNED}"))?;
+    let unpack = Cmd::new("jar", "--extract --file").arg(root.join(JNA).display().to_string());
+    unpack.args("jni/arm64-v8a/libjnidispatch.so jni/x86_64/libjnidispatch.so").read(&folder)?;
+    let check = Cmd::new(CHECK_ALIGNMENT, "");
+    let jna = ["arm64-v8a", "x86_64"].map(|abi| folder.join("jni").join(abi).join("libjnidispatch.so"));
+    let all = jna.iter().fold(check, |check, library| check.arg(library.display().to_string()));
+    ensure!(all.run(root)?, "a library of JNA does not fit pages of 16 KB");
+    Ok(())
+}
+
 /// An archive of the phone's classes: it starts hundreds of times.
 fn archive(root: &Path) -> Result<()> {
     let program = root.join(PHONE).display().to_string();
@@ -108,6 +141,30 @@ fn archive(root: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Linked in the two ways that a library for Android can be.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_check_tells_libraries_for_pages_of_16_kb_from_others() {
+        let root = crate::repository();
+        let folder = tempfile::tempdir().unwrap();
+        let is_aligned = |page: &str| {
+            let library = folder.path().join(page).display().to_string();
+            // As package.sh asks the linker.
+            let link = Cmd::new("cc", "-shared -nostdlib -x c /dev/null -o").arg(&library);
+            assert!(link.arg(format!("-Wl,-z,max-page-size={page}")).run(&root).unwrap());
+            Cmd::new(root.join(CHECK_ALIGNMENT).display().to_string(), "").arg(library).read(&root).is_ok()
+        };
+        assert!(is_aligned("16384") && is_aligned("65536") && !is_aligned("4096"));
+        assert!(Cmd::new(root.join(CHECK_ALIGNMENT).display().to_string(), "/dev/null").read(&root).is_err());
+    }
+
+    #[test]
+    fn the_version_of_a_compiler_is_read() {
+        assert_eq!(java_version("javac 17.0.15\n"), Some(17));
+        assert_eq!(java_version("javac 21-ea\n"), Some(21));
+        assert!(java_version("javac 1.8.0_402") < Some(JAVA) && java_version("") < Some(JAVA));
+    }
 
     #[test]
     fn the_last_sum_counts() {

@@ -14,6 +14,7 @@ mod docs;
 mod fuzz;
 mod kotlin;
 mod library_size;
+mod open_api;
 mod pcsc;
 mod postgres;
 mod process;

@@ -1,6 +1,7 @@
 //! `cargo xtask test python`: scenarios with a phone written in Python over the library's Python side.
 //!
-//! Only those that say "activation": they cross the whole border, and Kotlin and Swift tell all of them.
+//! Only those that say "activation", which cross the whole border, and the two about the protocol's lines:
+//! Kotlin and Swift tell all of them.
 
 use std::fs;
 use std::path::Path;
@@ -21,9 +22,17 @@ pub(crate) fn check(root: &Path) -> Result<Outcome> {
     let python = python::venv(root, "bindings", Path::new(REQUIREMENTS))?;
     bindings::make_quick(root)?;
     make_program(root, &python)?;
-    let scenarios = Cmd::cargo("test --package nfcwallet-tests --test scenarios -- activation")
-        .env("NFCWALLET_PHONE", &root.join(PROGRAM).display().to_string());
-    test::tests(&scenarios, root)
+    let told = |names: &str| {
+        let scenarios = Cmd::cargo("test --package nfcwallet-tests --test scenarios --").args(names);
+        test::tests(&scenarios.env("NFCWALLET_PHONE", &root.join(PROGRAM).display().to_string()), root)
+    };
+    match told("_line")? {
+        Outcome::Passed(lines) => Ok(match told("activation")? {
+            Outcome::Passed(stories) => Outcome::Passed(format!("lines: {lines}; stories: {stories}")),
+            other => other,
+        }),
+        other => Ok(other),
+    }
 }
 
 /// A program that runs the phone with `python`, the generated module beside it.

@@ -9,8 +9,8 @@ use clap::ValueEnum;
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
 use crate::{
-    bindings, checks, deny, dependencies, docs, fuzz, kotlin, pcsc, postgres, pyemv, python_phone, swift, torture,
-    traces,
+    bindings, checks, deny, dependencies, docs, fuzz, kotlin, open_api, pcsc, postgres, pyemv, python_phone, swift,
+    torture, traces,
 };
 
 /// One step, in the order in which they run: quick ones first.
@@ -40,6 +40,10 @@ pub(crate) enum Step {
     Traces,
     /// cryptograms of our card, computed anew by the Python package pyemv
     Pyemv,
+    /// signatures and calls of the Open API, against the official Python client
+    OpenApi,
+    /// both sides of the server against their OpenAPI descriptions, by schemathesis
+    Schemathesis,
     /// the wallet in a PC/SC reader, read by pyscard and opensc-tool
     Pcsc,
     /// the bindings' surface as bindings/api.txt lists it, fit for Kotlin, Swift and Python
@@ -100,6 +104,8 @@ impl Step {
             | Self::Advisories
             | Self::Traces
             | Self::Pyemv
+            | Self::OpenApi
+            | Self::Schemathesis
             | Self::Pcsc
             | Self::Bindings
             | Self::Python
@@ -121,6 +127,8 @@ impl Step {
             Self::Fuzz => fuzz::step(root),
             Self::Traces => traces::check(root),
             Self::Pyemv => pyemv::check(root),
+            Self::OpenApi => open_api::check(root),
+            Self::Schemathesis => open_api::described(root),
             Self::Pcsc => pcsc::check(root),
             Self::Bindings => bindings::check(root),
             Self::Python => python_phone::check(root),

@@ -2,8 +2,9 @@
 # The AAR for Android, from the root of the repository: bindings/kotlin/android/package.sh
 #
 # Needs what this repository cannot install: the Android NDK (ANDROID_NDK_HOME; r28, or any with the link
-# argument below), the Rust targets, cargo-ndk 4, and Gradle with Google's plug-in. It stops where one is
-# missing. ABIs that nobody tests are not shipped: no armeabi-v7a.
+# argument below), the Rust targets aarch64-linux-android and x86_64-linux-android, cargo-ndk 4, and Gradle
+# with Google's plug-in. It stops where one is missing. Nobody has run it past there. ABIs that nobody tests
+# are not shipped: no armeabi-v7a.
 set -eu
 android="$(cd "$(dirname "$0")" && pwd)"
 root="$(cd "$android/../../.." && pwd)"
@@ -11,6 +12,9 @@ out="$root/target/bindings/android"
 for tool in cargo-ndk gradle readelf; do
     command -v "$tool" > /dev/null || { echo "$tool is missing: no AAR was made" >&2; exit 1; }
 done
+# From 4 on it asks the linker for pages of 16 KB by itself, also of an older NDK.
+version="$(cargo ndk --version | sed -n 's/^cargo-ndk \([0-9]*\).*/\1/p')"
+[ "${version:-4}" -ge 4 ] || { echo "cargo-ndk 4 or newer is needed: no AAR was made" >&2; exit 1; }
 [ -d "${ANDROID_NDK_HOME:-}" ] || { echo "ANDROID_NDK_HOME names no NDK: no AAR was made" >&2; exit 1; }
 
 cd "$root"

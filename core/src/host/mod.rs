@@ -18,6 +18,7 @@ mod key_store;
 mod listeners;
 mod platform;
 mod proxy;
+mod test_clock;
 mod together;
 mod workers;
 
@@ -33,6 +34,7 @@ pub use listeners::{
 };
 pub use platform::{BoxFuture, Clock, Entropy, OsEntropy, Spawner};
 pub use proxy::{NFCRequestProxy, Reply, RequestType};
+pub use test_clock::TestClock;
 pub(crate) use together::begin_now;
 pub(crate) use workers::{Beside, is_called_too_late, is_inside_host_call};
 pub use workers::{NoAnswer, Pending};

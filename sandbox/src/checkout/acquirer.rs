@@ -2,15 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
+use super::provider::{ProviderLine, Sale};
+use crate::gateway::Gateway;
 use crate::issuer::{Authorisation, AuthorisationRequest, CaPublicKey, Issuer, IssuerError, TrackRequest};
 use crate::token_service::TokenService;
+use crate::wait::wait_for;
 
 /// The issuer answers at once; a server that is silent for this long is broken.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,20 +60,28 @@ pub enum AcquirerError {
     /// The issuer in this process failed.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
+    /// The gateway in this process failed; nothing was asked of the payment provider.
+    #[error("the gateway: {reason}")]
+    Gateway {
+        /// What it said.
+        reason: String,
+    },
 }
 
-/// The issuer in this process, under the token service's clock.
+/// The issuer and the gateway in this process, under the token service's clock.
 #[derive(Debug, Clone)]
 pub struct IssuerAcquirer {
     issuer: Arc<Issuer>,
     service: Arc<TokenService>,
+    line: ProviderLine,
 }
 
 impl IssuerAcquirer {
-    /// An acquirer whose time is `service`'s, by which credentials expire.
+    /// An acquirer whose time is `service`'s, by which credentials expire. What the issuer approves goes
+    /// through `gateway` to the payment provider, on `runtime`.
     #[must_use]
-    pub fn new(issuer: Arc<Issuer>, service: Arc<TokenService>) -> Self {
-        Self { issuer, service }
+    pub fn new(issuer: Arc<Issuer>, service: Arc<TokenService>, gateway: Arc<Gateway>, runtime: Handle) -> Self {
+        Self { issuer, service, line: ProviderLine { gateway, runtime } }
     }
 
     /// The authorities that terminals must trust.
@@ -83,11 +93,32 @@ impl IssuerAcquirer {
 
 impl Acquirer for IssuerAcquirer {
     fn authorise(&self, request: &AuthorisationRequest) -> Result<Authorisation, AcquirerError> {
-        Ok(self.issuer.authorise(request, self.service.clock().now_ms())?)
+        let now_ms = self.service.clock().now_ms();
+        let answer = self.issuer.authorise(request, now_ms)?;
+        // The issuer has read both: it approves no request whose digits are none.
+        let sale = Sale {
+            amount_minor: request.amount_minor().unwrap_or_default(),
+            currency: request.currency_number().unwrap_or_default(),
+            kind: request.kind,
+            merchant_name: &request.merchant_name,
+            merchant_category: request.merchant_category,
+            now_ms,
+        };
+        self.line.complete(answer, &sale)
     }
 
     fn authorise_track(&self, request: &TrackRequest) -> Result<Authorisation, AcquirerError> {
-        Ok(self.issuer.authorise_track(request, self.service.clock().now_ms())?)
+        let now_ms = self.service.clock().now_ms();
+        let answer = self.issuer.authorise_track(request, now_ms)?;
+        let sale = Sale {
+            amount_minor: request.amount_minor().unwrap_or_default(),
+            currency: request.currency_number().unwrap_or_default(),
+            kind: request.kind,
+            merchant_name: &request.merchant_name,
+            merchant_category: request.merchant_category,
+            now_ms,
+        };
+        self.line.complete(answer, &sale)
     }
 }
 
@@ -136,13 +167,8 @@ impl HttpAcquirer {
         request: reqwest::RequestBuilder,
     ) -> Result<T, AcquirerError> {
         let control = self.control;
-        let (sender, receiver) = sync_channel(1);
-        self.runtime.spawn(async move {
-            // A caller that is gone wants no answer.
-            drop(sender.send(exchange(control, request).await));
-        });
         let stopped = |_| AcquirerError::Unreachable { control, reason: "the runtime has stopped".to_owned() };
-        receiver.recv().map_err(stopped)?
+        wait_for(&self.runtime, exchange(control, request)).map_err(stopped)?
     }
 }
 

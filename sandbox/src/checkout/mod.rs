@@ -22,6 +22,7 @@
 mod acquirer;
 mod amount;
 mod handset;
+mod provider;
 
 use std::sync::Arc;
 
@@ -29,7 +30,9 @@ pub use acquirer::{Acquirer, AcquirerError, CaKeys, HttpAcquirer, IssuerAcquirer
 pub use amount::{Amount, AmountError};
 pub use handset::{CheckoutError, PhonePayment};
 
-use crate::issuer::{Authorisation, CaPublicKey, Decision, DeclineReason};
+use alipayplus::ResultCode;
+
+use crate::issuer::{Authorisation, CaPublicKey, Decision, DeclineReason, ProviderAnswer};
 use crate::pos::{DeclinedBy, Exchange, Link, NotAccepted, Outcome, Purchase, Terminal};
 
 /// A terminal and its line to the issuer.
@@ -63,6 +66,8 @@ pub struct Payment {
     pub cryptogram_verified: Option<bool>,
     /// The app's reference, as it reached the issuer.
     pub reference: Option<[u8; 8]>,
+    /// What the payment provider said; `None` if it was not asked.
+    pub provider: Option<ProviderAnswer>,
     /// Every command and answer.
     pub trace: Vec<Exchange>,
 }
@@ -70,12 +75,17 @@ pub struct Payment {
 /// How a payment ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PaymentOutcome {
-    /// By the issuer.
+    /// By the issuer and the user's payment provider.
     Approved,
     /// By the issuer; the cryptogram is spent.
     DeclinedByIssuer {
         /// The issuer's reason.
         reason: DeclineReason,
+    },
+    /// By the user's payment provider, after the issuer's yes; the cryptogram is spent.
+    DeclinedByProvider {
+        /// The provider's reason.
+        code: ResultCode,
     },
     /// At the terminal, by the card, the terminal or a wrong signature.
     Declined(DeclinedBy),
@@ -94,6 +104,7 @@ impl PaymentOutcome {
         match self {
             Self::Approved => "approved",
             Self::DeclinedByIssuer { .. } => "declined_by_issuer",
+            Self::DeclinedByProvider { .. } => "declined_by_provider",
             Self::Declined(_) => "declined",
             Self::SeePhone => "see_phone",
             Self::NotAccepted(_) => "not_accepted",
@@ -113,6 +124,9 @@ impl std::fmt::Display for PaymentOutcome {
         match self {
             Self::Approved => f.write_str("approved by the issuer"),
             Self::DeclinedByIssuer { reason } => write!(f, "declined by the issuer: {reason}"),
+            Self::DeclinedByProvider { code } => {
+                write!(f, "declined by the payment provider: {} ({code})", code.meaning())
+            }
             Self::Declined(by) => write!(f, "{by}"),
             Self::SeePhone => f.write_str("the terminal says: see phone"),
             Self::NotAccepted(reason) => write!(f, "not accepted by the terminal: {reason}"),
@@ -155,15 +169,19 @@ impl Checkout {
             cda_verified: tap.cda_verified,
             relay_resisted: tap.relay_resisted,
             cryptogram_verified: answer.as_ref().map(|answer| answer.cryptogram_verified),
-            reference: answer.and_then(|answer| answer.reference),
+            reference: answer.as_ref().and_then(|answer| answer.reference),
+            provider: answer.and_then(|answer| answer.provider),
             trace: tap.trace,
         })
     }
 }
 
 fn of(answer: &Authorisation) -> PaymentOutcome {
-    match answer.decision {
-        Decision::Approved => PaymentOutcome::Approved,
-        Decision::Declined(reason) => PaymentOutcome::DeclinedByIssuer { reason },
+    match (answer.decision, &answer.provider) {
+        (Decision::Approved, _) => PaymentOutcome::Approved,
+        (Decision::Declined(DeclineReason::Provider), Some(provider)) => {
+            PaymentOutcome::DeclinedByProvider { code: provider.code.clone() }
+        }
+        (Decision::Declined(reason), _) => PaymentOutcome::DeclinedByIssuer { reason },
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use alipayplus::ResultCode;
 use anyhow::Error;
 use nfcwallet_sandbox::checkout::{PaymentOutcome, PhonePayment};
 use nfcwallet_sandbox::phone::{CallError, ErrorLine};
@@ -74,6 +75,7 @@ impl Tapped<'_> {
                 );
             }
             PaymentOutcome::NotAccepted(NotAccepted::MagStripeOnly) => return Some("add --mode mag-stripe".to_owned()),
+            PaymentOutcome::DeclinedByProvider { ref code } => return after_provider(code).map(str::to_owned),
             _ => {}
         }
         match self.paid.code? {
@@ -103,6 +105,27 @@ impl Tapped<'_> {
             "the credentials next in line came before the card had mag-stripe mode and have no key for checksums: \
              spend them with --mode emv (at most {left} taps), or take another --user with `serve --card mag-stripe`"
         ))
+    }
+}
+
+/// What helps after the payment provider's no.
+fn after_provider(code: &ResultCode) -> Option<&'static str> {
+    match code {
+        ResultCode::UserBalanceNotEnough => Some("put money on the account (docs/sandbox.md, Move money: top-up)"),
+        ResultCode::UserStatusAbnormal => Some("the account is frozen or closed (docs/sandbox.md, Move money: status)"),
+        ResultCode::UserNotExist => Some("the provider does not know the user; log in at its server first"),
+        ResultCode::CurrencyNotSupport => {
+            Some("the gateway has no rate from this currency: pay in EUR, USD, GBP or JPY")
+        }
+        ResultCode::PaymentAmountExceedLimit
+        | ResultCode::UserAmountExceedLimit
+        | ResultCode::PaymentCountExceedLimit => {
+            Some("the provider limits what this user may pay; pay less, or tomorrow")
+        }
+        ResultCode::OrderIsClosed => {
+            Some("the provider did not answer in time, so the payment is cancelled: tap again")
+        }
+        _ => None,
     }
 }
 
@@ -144,6 +167,7 @@ mod tests {
             relay_resisted: None,
             cryptogram_verified: None,
             reference: None,
+            provider: None,
             trace: Vec::new(),
         };
         PhonePayment { payment, code: Some(code) }
@@ -170,6 +194,21 @@ mod tests {
             assert!(advice.contains("its currency") && !advice.contains("--transit"), "{advice}");
         }
         assert!(advice(&purchase(0, 4111, Mode::MagStripe), false).contains("in mag-stripe mode"));
+    }
+
+    #[test]
+    fn a_provider_that_declines_has_a_next_step() {
+        let advice = |code| {
+            let paid = refused(PaymentOutcome::DeclinedByProvider { code }, 10_000);
+            let purchase = purchase(100, 5411, Mode::Emv);
+            let tapped = Tapped { purchase: &purchase, paid: &paid, transit: false, stock_before: None, stock: None };
+            (tapped.code_in_words().unwrap(), tapped.next_step())
+        };
+        let (code, step) = advice(ResultCode::UserBalanceNotEnough);
+        assert_eq!(code, "code 10000 from the wallet (cryptogram handed out)");
+        assert!(step.unwrap().contains("top-up"));
+        assert!(advice(ResultCode::UserStatusAbnormal).1.unwrap().contains("frozen"));
+        assert_eq!(advice(ResultCode::RiskReject).1, None);
     }
 
     #[test]

@@ -279,7 +279,7 @@ impl Teller<'_> {
                 reference.to_uppercase(),
                 self.stock_in_words()
             ),
-            Event::Failed { tap, code } => {
+            Event::Failed { tap, code, .. } => {
                 let advice = advice::next_step(*code).map(|advice| format!("; {advice}")).unwrap_or_default();
                 format!("tap {tap}: failed, code {code} ({}){advice}", tap_meaning(*code))
             }

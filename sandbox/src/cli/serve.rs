@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use nfcwallet_sandbox::checkout::HttpAcquirer;
+use nfcwallet_sandbox::checkout::{Amount, HttpAcquirer};
+use nfcwallet_sandbox::gateway::http::{ACQUIRER_CLIENT_ID, KEY_VERSION, MPP_CLIENT_ID, Party};
 use nfcwallet_sandbox::issuer::{CaPublicKey, CardShape, IssuerConfig, Personalisation};
 use nfcwallet_sandbox::servers::{Sandbox, SandboxConfig};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ pub(crate) const DEFAULT_DATA: &str = ".nfcwallet-sandbox";
 /// Options of `serve`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeOptions {
-    /// Folder for tokens, keys, the issuer's ledger, and `serve.json`, by which `tap` finds the servers.
+    /// Folder for tokens, keys, accounts, the ledgers, and `serve.json`, by which `tap` finds the servers.
     /// Started with the same folder again, the sandbox is the one that phones know
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
     data: PathBuf,
@@ -29,17 +30,26 @@ pub(crate) struct ServeOptions {
     /// What cards the issuer makes from now on. Cards that exist keep the shape they were issued with
     #[arg(long, value_enum, value_name = "SHAPE", default_value = "phone")]
     card: CardShape,
+    /// What is on the account of a user who logs in for the first time, in EUR
+    #[arg(long, value_name = "AMOUNT", default_value = "1000.00")]
+    opening_balance: String,
 }
 
 /// What `serve` prints and writes to `serve.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Served {
-    /// The app's server: `/login`, `/wallet/relay`.
+    /// The payment provider's server, for its app: `/login`, `/wallet/relay`, `/payments`.
     pub(crate) mpp: SocketAddr,
-    /// The gateway.
+    /// The gateway: `/aps/api/v1/...`, signed.
     pub(crate) gateway: SocketAddr,
     /// The control API.
     pub(crate) control: SocketAddr,
+    /// The provider's server, for the gateway: `/aps/api/v1/payments/...`, signed.
+    pub(crate) partner: SocketAddr,
+    /// The provider's server, for its operator: `/healthz`, `/metrics`.
+    pub(crate) ops: SocketAddr,
+    /// Who signs what.
+    pub(crate) open_api: OpenApi,
     /// What an app pins, hex.
     pub(crate) trust_key: String,
     /// What a terminal trusts.
@@ -48,7 +58,25 @@ pub(crate) struct Served {
     pub(crate) pid: u32,
 }
 
+/// What a client of the gateway, or of the provider's partner side, signs and verifies with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OpenApi {
+    /// `Client-Id` of an acquirer at the gateway.
+    pub(crate) acquirer_client_id: String,
+    /// `Client-Id` between gateway and provider, in both directions.
+    pub(crate) mpp_client_id: String,
+    /// `keyVersion` of every key.
+    pub(crate) key_version: u32,
+    /// A folder with the test keys: `acquirer.key`, `gateway.key` and `mpp.key` (PKCS#8, PEM) and their
+    /// public halves, `*.pub` (base64, as partners upload them).
+    pub(crate) keys: PathBuf,
+}
+
 pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode> {
+    let opening_balance = match Amount::parse("opening-balance", &options.opening_balance, "EUR") {
+        Ok(amount) => amount.minor(),
+        Err(error) => return Ok(screen::wrong_usage(&error.into())),
+    };
     let runtime = Runtime::new().context("no threads")?;
     let file = options.data.join("serve.json");
     if let Ok(Some(other)) = Served::find(&options.data)
@@ -67,10 +95,11 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode> {
     };
     let personalisation = Personalisation { shape: options.card, ..Personalisation::default() };
     let issuer = IssuerConfig { personalisation, ..IssuerConfig::default() };
-    let config = SandboxConfig { data: Some(options.data.clone()), issuer, ..SandboxConfig::default() };
+    let mut config = SandboxConfig { data: Some(options.data.clone()), issuer, ..SandboxConfig::default() };
+    config.provider.accounts.opening_balance = opening_balance;
     let sandbox = Sandbox::start(config).context("the servers did not start")?;
     sandbox.service().set_policy(options.pace.policy());
-    let served = Served::by(&sandbox);
+    let served = Served::by(&sandbox, write_keys(&options.data)?);
     std::fs::write(&file, serde_json::to_vec_pretty(&served)?)
         .with_context(|| format!("{} cannot be written", file.display()))?;
     screen::report(&served)?;
@@ -88,13 +117,35 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Writes the test keys, for clients in other languages. Returns their folder.
+fn write_keys(data: &Path) -> Result<PathBuf> {
+    let folder = data.join("keys");
+    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    for party in Party::ALL {
+        let files = [("key", party.private_pem().to_owned()), ("pub", format!("{}\n", party.public_base64()?))];
+        for (half, text) in files {
+            let file = folder.join(format!("{}.{half}", party.name()));
+            std::fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+        }
+    }
+    Ok(folder)
+}
+
 impl Served {
-    fn by(sandbox: &Sandbox) -> Self {
+    fn by(sandbox: &Sandbox, keys: PathBuf) -> Self {
         let addresses = sandbox.addresses();
         Self {
             mpp: addresses.mpp,
             gateway: addresses.gateway,
             control: addresses.control,
+            partner: addresses.partner,
+            ops: addresses.ops,
+            open_api: OpenApi {
+                acquirer_client_id: ACQUIRER_CLIENT_ID.to_owned(),
+                mpp_client_id: MPP_CLIENT_ID.to_owned(),
+                key_version: KEY_VERSION,
+                keys,
+            },
             trust_key: hex::encode(sandbox.trust_key()),
             ca_keys: sandbox.issuer().ca_public_keys(),
             pid: std::process::id(),

@@ -1,5 +1,6 @@
 //! `tap`: one payment with a phone of its own, against a running `serve`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nfcwallet_sandbox::checkout::{Amount, Checkout, HttpAcquirer, PhonePayment};
 use nfcwallet_sandbox::phone::{Call, Phone};
 use nfcwallet_sandbox::pos::{Mode, Purchase};
+use nfcwallet_sandbox::relay::HttpProxy;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -140,13 +142,19 @@ fn pay(options: &TapOptions, sum: Sum) -> Result<ExitCode> {
     let stock = stock_afterwards(&phone, &screen);
     // The phone finishes what it has begun before its process ends.
     phone.call(Call::Shutdown)?;
+    // Of a tap that its server never heard of, the app has nothing to ask.
+    let balance = match paid.payment.provider {
+        Some(_) => Some(balance(served.mpp, &options.user, &runtime)?),
+        None => None,
+    };
     tell(
         &screen,
         sum.amount,
         &Tapped { purchase: &purchase, paid: &paid, transit: options.transit, stock_before, stock },
+        balance,
     );
     if options.json {
-        screen::report(&as_json(sum.amount, &paid, stock))?;
+        screen::report(&as_json(sum.amount, &paid, stock, balance))?;
     }
     Ok(if paid.payment.outcome.is_approved() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -232,7 +240,19 @@ fn stock_afterwards(phone: &Phone, screen: &Screen) -> Option<Stock> {
     }
 }
 
-fn tell(screen: &Screen, amount: Amount, tapped: &Tapped<'_>) {
+/// What the user has after the tap, as the app asks its server.
+fn balance(mpp: SocketAddr, user: &str, runtime: &Runtime) -> Result<Amount> {
+    let handle = runtime.handle().clone();
+    let answer = runtime.block_on(async {
+        let app = HttpProxy::log_in(mpp, user, handle).await?;
+        app.ask("/balance").await
+    })?;
+    let text = |name| answer.get("balance").and_then(|balance| balance.get(name)?.as_str()).unwrap_or_default();
+    let minor = text("value").parse().context("the app's server tells no balance")?;
+    Ok(Amount::of_minor(minor, text("currency"))?)
+}
+
+fn tell(screen: &Screen, amount: Amount, tapped: &Tapped<'_>, balance: Option<Amount>) {
     let payment = &tapped.paid.payment;
     screen.line(&format!("{amount}: {}", payment.outcome));
     if let Some(verified) = payment.cda_verified {
@@ -252,6 +272,17 @@ fn tell(screen: &Screen, amount: Amount, tapped: &Tapped<'_>) {
     if let Some(reference) = payment.reference {
         screen.fact(&format!("reference {}", handset::reference_in_words(reference)));
     }
+    if let Some(provider) = &payment.provider {
+        if let Some(id) = &provider.payment_id {
+            screen.fact(&format!("paid by the payment provider as {id}"));
+        }
+        if let Some(authorisation) = &provider.authorisation {
+            screen.fact(&format!("authorisation {authorisation}, for reversals and refunds"));
+        }
+    }
+    if let Some(balance) = balance {
+        screen.fact(&format!("balance {balance}"));
+    }
     if let Some(code) = tapped.code_in_words() {
         screen.fact(&code);
     }
@@ -267,8 +298,9 @@ fn right_or_wrong(verified: bool) -> &'static str {
     if verified { "right" } else { "wrong" }
 }
 
-fn as_json(amount: Amount, paid: &PhonePayment, stock: Option<Stock>) -> serde_json::Value {
+fn as_json(amount: Amount, paid: &PhonePayment, stock: Option<Stock>, balance: Option<Amount>) -> serde_json::Value {
     let payment = &paid.payment;
+    let provider = payment.provider.as_ref();
     json!({
         "amount": amount.decimal(),
         "currency": amount.code(),
@@ -278,6 +310,10 @@ fn as_json(amount: Amount, paid: &PhonePayment, stock: Option<Stock>) -> serde_j
         "relay_resisted": payment.relay_resisted,
         "cryptogram_verified": payment.cryptogram_verified,
         "reference": payment.reference.map(hex::encode_upper),
+        "authorisation": provider.and_then(|provider| provider.authorisation.as_ref()),
+        "payment_id": provider.and_then(|provider| provider.payment_id.as_ref()),
+        "result_code": provider.map(|provider| provider.code.as_str()),
+        "balance": balance.map(Amount::decimal),
         "credentials_left": stock.map(|stock| stock.usable),
     })
 }

@@ -3,8 +3,9 @@
 //! A call is written down before it is sent, and its answer before anything follows from it. So a gateway
 //! that is killed anywhere sends, at worst, the same request once more.
 
+use std::collections::HashSet;
 use std::pin::pin;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alipayplus::ResultCode;
@@ -84,6 +85,11 @@ impl Gateway {
         }
     }
 
+    /// Makes whoever waits look at the clock again: it was moved.
+    pub fn look_again(&self) {
+        self.changed.notify_waiters();
+    }
+
     /// Waits until there is something to do at `next_at_ms`, or something has changed; an hour at most.
     async fn wait(&self, changed: Notified<'_>, next_at_ms: Option<i64>) {
         const LONGEST_MS: i64 = 3_600_000;
@@ -97,7 +103,7 @@ impl Gateway {
             let now_ms = self.clock.wall_ms();
             self.give_up(now_ms, auth_id)?;
             let due = self.books.read(|work| work.due(now_ms, auth_id))?;
-            let due: Vec<(Call, UnderWay<'_>)> =
+            let due: Vec<(Call, UnderWay)> =
                 due.into_iter().filter_map(|call| self.claim(call.seq).map(|claim| (call, claim))).collect();
             if due.is_empty() {
                 return self.books.read(|work| work.next_at_ms(auth_id));
@@ -177,9 +183,9 @@ impl Gateway {
         repeats.get(index).or(repeats.last()).copied().unwrap_or(1000).max(1)
     }
 
-    fn claim(&self, seq: i64) -> Option<UnderWay<'_>> {
+    fn claim(&self, seq: i64) -> Option<UnderWay> {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        under_way.insert(seq).then(|| UnderWay { gateway: self, seq })
+        under_way.insert(seq).then(|| UnderWay { all: Arc::clone(&self.under_way), seq })
     }
 }
 
@@ -202,13 +208,13 @@ fn verdict(payment: &Payment) -> Option<Verdict> {
 }
 
 /// A call that this process makes now. Dropped, it may be made again.
-struct UnderWay<'a> {
-    gateway: &'a Gateway,
+struct UnderWay {
+    all: Arc<Mutex<HashSet<i64>>>,
     seq: i64,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.gateway.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.seq);
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.seq);
     }
 }

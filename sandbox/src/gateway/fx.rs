@@ -54,7 +54,6 @@ pub(super) fn pay_to(amount: Amount, quote: Option<&Quote>) -> Result<Amount, Ga
 pub(super) fn part_of(payment: &Payment) -> Result<Amount, GatewayError> {
     let paid = payment.pay_to;
     let sum = match (&payment.quote, payment.standing.refunded) {
-        (_, refunded) if refunded >= payment.standing.amount => paid.value,
         (None, refunded) => refunded,
         (Some(quote), refunded) => {
             quote.convert(Amount::new(payment.currency, refunded), paid.currency, ROUNDING)?.value

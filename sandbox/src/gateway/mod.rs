@@ -2,8 +2,8 @@
 //!
 //! `events` is what the scheme tells; `conversion` is the one table of what that comes to; `books` remember;
 //! `requests` are the calls as they travel; `dispatch` makes them, again and again where nobody answers,
-//! against the payment provider behind [`Mpp`]; `fx` knows the rates. The room touches no HTTP: time and
-//! the provider are passed in.
+//! against the payment provider behind [`Mpp`]; `fx` knows the rates. Only `http` touches HTTP: it is the
+//! signed side of the room, and passes time and the provider in.
 //!
 //! Facts: `pay` for an authorisation, `cancelPayment` and `refund` for what becomes of it. What the vendor
 //! does not publish is this project's choice, with a switch; `docs/conversion.md` says which is which.
@@ -13,8 +13,10 @@ mod conversion;
 mod dispatch;
 mod events;
 mod fx;
+pub mod http;
 mod mpp;
 mod outcome;
+mod playing;
 mod requests;
 mod scheme_book;
 mod taking;
@@ -36,6 +38,7 @@ pub use dispatch::Verdict;
 pub use events::{Authorisation, Clearing, Expiry, Merchant, Refund, Reversal, SchemeEvent, SchemeId};
 pub use fx::Rates;
 pub use mpp::{CallOutcome, Mpp};
+pub use playing::Played;
 pub use scheme_book::{SchemeAuth, SchemeBook};
 
 /// How the gateway behaves, each with its default.
@@ -139,7 +142,7 @@ pub struct Gateway {
     mpp: Arc<dyn Mpp>,
     clock: Arc<dyn Clock>,
     /// Calls under way in this process, so that two tasks do not make one call at once.
-    under_way: Mutex<HashSet<i64>>,
+    under_way: Arc<Mutex<HashSet<i64>>>,
     /// Wakes whoever waits for an answer, or for work.
     changed: Notify,
 }
@@ -154,7 +157,13 @@ impl Gateway {
     /// A gateway that goes on where `books` stand.
     #[must_use]
     pub fn new(config: GatewayConfig, books: Arc<Books>, mpp: Arc<dyn Mpp>, clock: Arc<dyn Clock>) -> Self {
-        Self { config, books, mpp, clock, under_way: Mutex::default(), changed: Notify::new() }
+        Self { config, books, mpp, clock, under_way: Arc::default(), changed: Notify::new() }
+    }
+
+    /// How it behaves.
+    #[must_use]
+    pub fn config(&self) -> &GatewayConfig {
+        &self.config
     }
 
     /// Its books.

@@ -86,13 +86,12 @@ impl Gateway {
     pub(super) fn conclude(&self, call: &Call, known: &Known) -> Result<(), GatewayError> {
         let now_ms = self.clock.wall_ms();
         self.books.write(|work| {
-            // Dropped or answered meanwhile: only money that was taken still matters.
+            // Of what was dropped or answered meanwhile, only the result of `pay` still matters.
             let is_due = work.call(call.seq)?.is_some_and(|now| now.state == CallState::Due);
             let taking = Taking { work, config: &self.config, now_ms };
-            match (is_due, call.kind) {
-                (true, _) => taking.conclude(call, known),
-                (false, CallKind::Pay) => taking.learn_late(call, known),
-                (false, _) => Ok(()),
+            match is_due || call.kind == CallKind::Pay {
+                true => taking.conclude(call, known),
+                false => Ok(()),
             }
         })?;
         self.changed.notify_waiters();
@@ -114,13 +113,6 @@ impl Taking<'_> {
         let Some(auth_id) = &call.auth_id else { return Ok(()) };
         self.end(call, known)?;
         self.learn_result(auth_id, known)
-    }
-
-    fn learn_late(&self, call: &Call, known: &Known) -> Result<(), GatewayError> {
-        match (&call.auth_id, known) {
-            (Some(auth_id), Known::Success { .. }) => self.learn_result(auth_id, known),
-            _ => Ok(()),
-        }
     }
 
     /// The one inquiry before a cancel ends the waiting; the one of a payment that was too late to cancel is

@@ -1,5 +1,6 @@
 //! What a terminal sends to the issuer, and what the issuer answers.
 
+use alipayplus::ResultCode;
 use serde::{Deserialize, Serialize};
 
 use super::Pan;
@@ -148,6 +149,32 @@ pub struct Authorisation {
     pub reference: Option<[u8; 8]>,
     /// Response cryptogram, method 1, with response code `3030` or `3035`; only after a good cryptogram.
     pub response_cryptogram: Option<[u8; 8]>,
+    /// What the payment provider said, which is asked after the issuer's yes; `None` if it was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderAnswer>,
+}
+
+/// What the payment provider of the user said, by way of the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderAnswer {
+    /// The authorisation, to which reversals, clearings and refunds refer; `None` if nobody could be asked.
+    pub authorisation: Option<String>,
+    /// The provider's name of the payment, if it was paid.
+    pub payment_id: Option<String>,
+    /// Why it was not paid, or `SUCCESS`.
+    pub code: ResultCode,
+}
+
+impl ProviderAnswer {
+    pub(crate) fn declined(code: ResultCode) -> Self {
+        Self { authorisation: None, payment_id: None, code }
+    }
+
+    /// The user's money was taken.
+    #[must_use]
+    pub fn is_paid(&self) -> bool {
+        self.code == ResultCode::Success
+    }
 }
 
 impl Authorisation {
@@ -205,6 +232,9 @@ pub enum DeclineReason {
     /// The credential expired before it was used.
     #[error("credential expired")]
     CredentialExpired,
+    /// The issuer approved, the user's payment provider did not: [`Authorisation::provider`] says why.
+    #[error("declined by the payment provider")]
+    Provider,
 }
 
 /// A token as the token service knows it, for the issuer's decision.

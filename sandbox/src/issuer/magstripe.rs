@@ -49,6 +49,20 @@ pub struct TrackRequest {
     pub merchant_name: String,
 }
 
+impl TrackRequest {
+    /// Tag 9F02 as a number; `None` if it is not decimal.
+    #[must_use]
+    pub fn amount_minor(&self) -> Option<u64> {
+        decimal(&self.amount)
+    }
+
+    /// Tag 5F2A as a number; `None` if it is not decimal.
+    #[must_use]
+    pub fn currency_number(&self) -> Option<u16> {
+        decimal(&self.currency).and_then(|number| number.try_into().ok())
+    }
+}
+
 impl std::fmt::Debug for TrackRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "TrackRequest(amount {}, redacted)", hex::encode(self.amount))
@@ -233,7 +247,7 @@ impl Issuer {
             (Some(tracks), Some(token)) => self.counter_of(tracks, token)?,
             _ => None,
         };
-        let (amount_minor, currency) = (decimal(&request.amount), decimal(&request.currency));
+        let (amount_minor, currency) = (request.amount_minor(), request.currency_number());
         let reason = match (&tracks, &token) {
             (None, _) => Some(DeclineReason::Malformed),
             _ if amount_minor.is_none() || currency.is_none() => Some(DeclineReason::Malformed),
@@ -248,7 +262,7 @@ impl Issuer {
             cryptogram: tracks.as_ref().map_or([0; 8], FilledTracks::evidence),
             unpredictable_number: tracks.as_ref().map_or([0; 4], |tracks| tracks.track_2.unpredictable_number),
             amount_minor,
-            currency: currency.and_then(|currency| currency.try_into().ok()),
+            currency,
             reference: None,
             verified: atc.is_some(),
             decision: reason.map_or(Decision::Approved, Decision::Declined),
@@ -264,6 +278,7 @@ impl Issuer {
             user,
             reference: None,
             response_cryptogram: None,
+            provider: None,
         })
     }
 

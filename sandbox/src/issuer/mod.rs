@@ -41,7 +41,7 @@ use sha2::{Digest, Sha256};
 use authorisation::CVN;
 pub use authorisation::{
     AllActive, Authorisation, AuthorisationRequest, CardAuthentication, Decision, DeclineReason, IssuerApplicationData,
-    TokenStanding, TokenStandings,
+    ProviderAnswer, TokenStanding, TokenStandings,
 };
 pub use authority::{Authority, CaPublicKey, IccKey, KeySizes};
 use ledger::Fresh;
@@ -340,6 +340,7 @@ impl Issuer {
             response_cryptogram: session
                 .filter(|_| verified)
                 .map(|session| keys::response_cryptogram(&session, request.cryptogram, code)),
+            provider: None,
         })
     }
 

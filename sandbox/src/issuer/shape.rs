@@ -229,9 +229,10 @@ impl CardShape {
         matches!(self, Self::MagStripe | Self::MagStripeOnly)
     }
 
-    /// A program's answer is not the radio's: the longest time leaves room for it.
+    /// A program's answer is not the radio's: the longest time (200 ms) leaves room for it, and for a phone in
+    /// another language on a busy machine.
     pub(super) fn relay_resistance(self) -> Option<RelayResistance> {
-        let times = RelayResistance { min_time: 0, max_time: 200, transmission_time: 18 };
+        let times = RelayResistance { min_time: 0, max_time: 2_000, transmission_time: 18 };
         (self == Self::RelayResistance).then_some(times)
     }
 }

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use nfcwallet_core::activation::ActivationMode;
-use nfcwallet_core::host::ActivationListener;
+use nfcwallet_core::host::{ActivationListener, TestClock};
 use nfcwallet_core::payment::{CdcvmMethod, FieldLoss, TransactionOutcome, TransactionRecord};
 use nfcwallet_core::token::TokenStatus;
 use nfcwallet_core::wallet::Connection;
 use nfcwallet_core::{Wallet, WalletError};
 use serde_json::{Value, json};
 
-use super::clock::TestClock;
 use super::hooks::{Behaviour, PhoneProxy, name_of};
 use super::protocol::{Call, ErrorLine};
 
@@ -19,7 +18,7 @@ pub(super) struct Commands {
     pub(super) wallet: Wallet,
     pub(super) behaviour: Arc<Behaviour>,
     pub(super) proxy: Arc<PhoneProxy>,
-    pub(super) clock: Option<Arc<TestClock>>,
+    pub(super) clock: Option<TestClock>,
 }
 
 impl Commands {

@@ -382,7 +382,8 @@ impl TransactionListener for Behaviour {
         failure: TapFailure,
         _transaction: Option<TransactionInformation>,
     ) -> Result<Delivered, HostError> {
-        self.tell(Event::Failed { tap: tap.0, code: failure.code() })
+        let advice = failure.advice().map(|advice| format!("{advice:?}"));
+        self.tell(Event::Failed { tap: tap.0, code: failure.code(), advice })
     }
 
     fn on_auth_required(&self, tap: TapId, _transaction: TransactionInformation) -> Result<Delivered, HostError> {

@@ -4,14 +4,12 @@
 //! standard input and output (`docs/phone-protocol.md`), so that it can be killed for real, and so
 //! that a phone in another language can take its place.
 
-mod clock;
 mod commands;
 mod driver;
 mod hooks;
 mod process;
 mod protocol;
 
-pub use clock::TestClock;
 pub use driver::{CallError, PendingCall, Phone, PhoneError, PhoneProgram};
 pub use process::{PhoneOptions, run};
 pub use protocol::{Call, ClockChange, ErrorLine, Event, Fault, HoldAt, HoldWhen, HostChange, Line, Request};

@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nfcwallet_core::card::profile::CvmLimit;
-use nfcwallet_core::host::{Clock, Deadlines, Host, OsEntropy};
+use nfcwallet_core::host::{Deadlines, Host, OsEntropy, TestClock};
 use nfcwallet_core::{Wallet, WalletConfig};
 use nfcwallet_faults::Disk;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::clock::TestClock;
 use super::commands::{Commands, line, misuse};
 use super::hooks::{Behaviour, Lines, PhoneKeyStore, PhoneProxy};
 use super::protocol::{Call, Event, HostChange, Line, Request};
@@ -137,11 +136,9 @@ fn open(options: &PhoneOptions, runtime: &Runtime, lines: &Arc<Lines>) -> anyhow
     if let Some(user) = &options.user {
         drop(runtime.block_on(proxy.log_in(user)));
     }
-    let test_clock = options.test_clock.then(|| Arc::new(TestClock::default()));
-    let clock: Arc<dyn Clock> = match &test_clock {
-        Some(clock) => Arc::clone(clock) as _,
-        None => Arc::new(TokioClock::new(runtime.handle().clone())),
-    };
+    let test_clock = options.test_clock.then(TestClock::default);
+    let real = Arc::new(TokioClock::new(runtime.handle().clone()));
+    let clock = test_clock.as_ref().map_or_else(|| Arc::clone(&real) as _, |test| test.over(Arc::clone(&real) as _));
     let hardware = options.directory.join("hardware");
     let keys = SoftKeyStore::open(&hardware).with_context(|| format!("--directory: {}", hardware.display()))?;
     let host = Host {
@@ -214,7 +211,12 @@ fn obey(commands: &Arc<Commands>, runtime: &Runtime, lines: &Arc<Lines>) {
 fn understand(text: &[u8]) -> Result<Request, Line> {
     let read = serde_json::from_slice::<Value>(text);
     let id = read.as_ref().ok().and_then(|value| value.get("id")?.as_u64());
-    read.and_then(serde_json::from_value).map_err(|error| match id {
+    // Of a number serde would take the call that stands there in the list.
+    let named = read.and_then(|line| match line.get("call") {
+        Some(call) if !call.is_string() => Err(serde::de::Error::custom("the call is no name")),
+        _ => Ok(line),
+    });
+    named.and_then(serde_json::from_value).map_err(|error| match id {
         Some(id) => Line::Error { id, error: misuse(&error.to_string()) },
         None => Line::Event(Event::NotUnderstood { reason: error.to_string() }),
     })
@@ -250,6 +252,7 @@ mod tests {
             (r#"{"id":3,"call":"foo"}"#, "unknown variant `foo`"),
             (r#"{"id":3,"call":"apdu"}"#, "missing field `hex`"),
             (r#"{"id":3}"#, "missing field `call`"),
+            (r#"{"id":3,"call":7}"#, "the call is no name"),
             (r#"{"id":3,"call":"host","nfc_on":7}"#, "expected a boolean"),
         ] {
             let answer = answer(text);

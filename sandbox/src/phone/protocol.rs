@@ -297,6 +297,8 @@ pub enum Event {
         tap: u64,
         /// `TapFailure::code`.
         code: u32,
+        /// `TapFailure::advice`, where it has one.
+        advice: Option<String>,
     },
     /// The user must prove presence.
     AuthRequired {

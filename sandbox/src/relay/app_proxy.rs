@@ -52,9 +52,21 @@ impl HttpProxy {
         Ok(proxy)
     }
 
+    /// What the app itself asks its server, for example `/balance` or `/payments/by-reference/…`.
+    ///
+    /// # Errors
+    /// As the relay: [`HostError::Offline`], [`HostError::Failed`].
+    pub async fn ask(&self, path: &str) -> Result<Value, HostError> {
+        let answer = self.run(self.client.get(format!("http://{}{path}", self.server))).await?;
+        serde_json::from_slice(&answer).map_err(|_| failed_with("the answer is not JSON"))
+    }
+
     async fn call(&self, path: &str, content: Value) -> Result<Vec<u8>, HostError> {
-        let request =
-            self.client.post(format!("http://{}{path}", self.server)).bearer_auth(&self.login_token).json(&content);
+        self.run(self.client.post(format!("http://{}{path}", self.server)).json(&content)).await
+    }
+
+    async fn run(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, HostError> {
+        let request = request.bearer_auth(&self.login_token);
         let mut call = AbortOnDrop(self.runtime.spawn(exchange(request)));
         match (&mut call.0).await {
             Ok(answer) => answer,

@@ -1,6 +1,6 @@
 //! Faults between the app and the token service, planned ahead.
 //!
-//! They strike at the payment provider's server, by request type and occurrence, so that a scenario
+//! They strike on the road to the payment provider's server, by request type and occurrence, so that a scenario
 //! can say "the answer to the second `TRANSFER` is lost".
 
 use std::sync::Mutex;

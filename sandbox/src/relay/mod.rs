@@ -1,24 +1,21 @@
-//! The way between a wallet and the token service: app, payment provider's server, gateway.
+//! The way between a wallet and the payment provider's server: the app's proxy, and the road.
 //!
 //! ```text
-//! wallet -> HttpProxy -> POST /wallet/relay (MPP server) -> POST /aps/api/v1/mobile/sdkProxy (gateway) -> Upstream
+//! wallet -> HttpProxy -> Road -> POST /wallet/relay (mpp-server) -> sdkProxy, signed (gateway) -> Upstream
 //! ```
 //!
-//! Owns the hops and the faults on them. Bodies are opaque here: they go through unread and
-//! unchanged, and only the user is added, from the login and never from the request. The sandbox's
-//! gateway listens on loopback only and does not ask for the signed headers of the field.
+//! Owns the first hop and the faults on it; the relay itself is `mpp-server`'s, `sdkProxy` the gateway's.
+//! Bodies are opaque here: they go through unread and unchanged.
 
 mod app_proxy;
 mod faults;
-mod gateway;
-mod mpp_server;
+mod road;
 #[cfg(test)]
 mod tests;
 
 pub use app_proxy::{HttpProxy, OFFLINE_HEADER};
 pub use faults::{Fault, FaultRule, Faults};
-pub use gateway::Gateway;
-pub use mpp_server::{MppServer, RelaySeen};
+pub use road::{RelaySeen, Road};
 
 use nfcwallet_core::host::RequestType;
 

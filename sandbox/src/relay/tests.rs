@@ -1,43 +1,66 @@
-//! The relay over real sockets, in front of an upstream that shows what reached it.
+//! The road over real sockets, in front of a server that shows what reached it.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use nfcwallet_core::host::{HostError, NFCRequestProxy, RequestType};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use super::{Fault, FaultRule, Faults, Gateway, HttpProxy, MppServer, Upstream};
+use super::{Fault, FaultRule, Faults, HttpProxy, Road};
 
-/// Answers `{"n":…,"ct":…,"nonce":…}` and keeps what it got.
+/// A server of the app: answers `{"n":…,"ct":…,"nonce":…}` and keeps what it got. Every login has a token
+/// of its own.
 #[derive(Default)]
 struct Recorder {
-    got: Mutex<Vec<(RequestType, String, Vec<u8>)>>,
-    pause: Mutex<Duration>,
+    logins: Mutex<HashMap<String, String>>,
+    got: Mutex<Vec<(String, String, String)>>,
 }
 
 impl Recorder {
     fn count(&self) -> usize {
         self.got.lock().unwrap().len()
     }
+
+    fn router(self: &Arc<Self>) -> Router {
+        Router::new()
+            .route("/login", post(login))
+            .route("/wallet/relay", post(relay))
+            .route("/payments", get(async |headers: HeaderMap| headers["authorization"].to_str().unwrap().to_owned()))
+            .with_state(Arc::clone(self))
+    }
 }
 
-impl Upstream for Recorder {
-    fn exchange(&self, kind: RequestType, customer_id: &str, body: &[u8]) -> Vec<u8> {
-        let pause = *self.pause.lock().unwrap();
-        std::thread::sleep(pause);
-        let mut got = self.got.lock().unwrap();
-        got.push((kind, customer_id.to_owned(), body.to_vec()));
-        json!({ "n": got.len(), "ct": format!("for {customer_id}"), "nonce": "n" }).to_string().into_bytes()
-    }
+async fn login(State(recorder): State<Arc<Recorder>>, Json(body): Json<Value>) -> Json<Value> {
+    let mut logins = recorder.logins.lock().unwrap();
+    let token = format!("token-{}", logins.len());
+    logins.insert(format!("Bearer {token}"), body["user"].as_str().unwrap().to_owned());
+    Json(json!({ "token": token }))
+}
+
+async fn relay(
+    State(recorder): State<Arc<Recorder>>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Result<Json<Value>, StatusCode> {
+    let login = headers["authorization"].to_str().unwrap();
+    let user = recorder.logins.lock().unwrap().get(login).cloned().ok_or(StatusCode::UNAUTHORIZED)?;
+    let text = |name: &str| body[name].as_str().unwrap().to_owned();
+    let mut got = recorder.got.lock().unwrap();
+    got.push((text("type"), user.clone(), text("body")));
+    Ok(Json(json!({ "n": got.len(), "ct": format!("for {user}"), "nonce": "n" })))
 }
 
 struct Way {
     recorder: Arc<Recorder>,
     faults: Arc<Faults>,
-    mpp: MppServer,
+    road: Road,
     address: SocketAddr,
 }
 
@@ -49,18 +72,13 @@ async fn serve(router: Router) -> SocketAddr {
 }
 
 impl Way {
-    async fn open(expiry: Duration, timeout: Duration) -> Self {
-        let recorder = Arc::new(Recorder::default());
-        let upstream: Arc<dyn Upstream> = recorder.clone();
-        let gateway = serve(Gateway::new(upstream, expiry).router()).await;
-        let faults = Arc::new(Faults::default());
-        let mpp = MppServer::new(gateway, timeout, Arc::clone(&faults)).unwrap();
-        let address = serve(mpp.clone().router()).await;
-        Self { recorder, faults, mpp, address }
-    }
-
     async fn start() -> Self {
-        Self::open(Duration::from_secs(10), Duration::from_secs(12)).await
+        let recorder = Arc::new(Recorder::default());
+        let server = serve(recorder.router()).await;
+        let faults = Arc::new(Faults::default());
+        let road = Road::new(server, Arc::clone(&faults)).unwrap();
+        let address = serve(road.clone().router()).await;
+        Self { recorder, faults, road, address }
     }
 
     async fn phone(&self, user: &str) -> HttpProxy {
@@ -81,22 +99,56 @@ fn failed(reason: &str) -> HostError {
 }
 
 #[tokio::test]
-async fn a_body_arrives_unchanged_in_the_name_of_the_logged_in_user() {
+async fn a_body_arrives_unchanged_and_is_counted() {
     let way = Way::start().await;
-    let body = "{\"v\":1, \"odd\":\"\\u00e4 \\\" ü\"}\n".as_bytes().to_vec();
+    let body = "{\"v\":1, \"odd\":\"\\u00e4 \\\" ü\"}\n";
     let phone = way.phone("ann").await;
-    let reply = phone.send_request(RequestType::Transfer, body.clone()).await.unwrap();
-    assert_eq!(*way.recorder.got.lock().unwrap(), [(RequestType::Transfer, "ann".to_owned(), body)]);
+    let reply = phone.send_request(RequestType::Transfer, body.as_bytes().to_vec()).await.unwrap();
+    let got = ("TRANSFER".to_owned(), "ann".to_owned(), body.to_owned());
+    assert_eq!(*way.recorder.got.lock().unwrap(), [got]);
     assert_eq!(number(&reply.body), 1);
-    assert_eq!(way.mpp.seen(), [("TRANSFER", 1)].into());
+    assert_eq!(way.road.seen(), [("TRANSFER", 1)].into());
 }
 
 #[tokio::test]
-async fn nobody_relays_without_a_login() {
+async fn everything_else_passes_as_it_is() {
+    let way = Way::start().await;
+    way.faults.add(FaultRule { kind: None, fault: Fault::Http500, skip: 0, times: 9 });
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = |path: &str| client.get(format!("http://{}{path}", way.address)).bearer_auth("t").send();
+    assert_eq!(get("/payments").await.unwrap().text().await.unwrap(), "Bearer t");
+    assert_eq!(get("/nowhere").await.unwrap().status(), 404);
+    assert_eq!(way.road.seen(), [].into());
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_server_passes_and_is_not_kept() {
     let way = Way::start().await;
     let stranger = HttpProxy::new(way.address, "0000".to_owned(), Handle::current()).unwrap();
     assert_eq!(apply(&stranger).await, Err(failed("the server answered 401")));
-    assert_eq!(way.recorder.count(), 0);
+    way.faults.add(FaultRule { kind: None, fault: Fault::Replay, skip: 0, times: 1 });
+    assert_eq!(apply(&way.phone("ann").await).await, Err(failed("the server answered 500")));
+}
+
+#[tokio::test]
+async fn a_user_who_logs_in_again_is_the_same_traveller() {
+    let way = Way::start().await;
+    apply(&way.phone("ann").await).await.unwrap();
+    way.faults.add(FaultRule::next(RequestType::Apply, Fault::Replay));
+    assert_eq!(number(&apply(&way.phone("ann").await).await.unwrap()), 1);
+}
+
+#[tokio::test]
+async fn a_late_request_arrives_after_the_users_next_one() {
+    let way = Way::start().await;
+    let (ann, bob) = (way.phone("ann").await, way.phone("bob").await);
+    way.faults.add(FaultRule::next(RequestType::Apply, Fault::Late));
+    assert_eq!(apply(&ann).await, Err(failed("the request failed")));
+    apply(&bob).await.unwrap();
+    assert_eq!(way.recorder.count(), 1);
+    ann.send_request(RequestType::Transfer, b"{}".to_vec()).await.unwrap();
+    let kinds: Vec<String> = way.recorder.got.lock().unwrap().iter().map(|(kind, ..)| kind.clone()).collect();
+    assert_eq!(kinds, ["APPLY", "TRANSFER", "APPLY"]);
 }
 
 #[tokio::test]
@@ -116,22 +168,6 @@ async fn a_body_that_is_not_text_never_leaves_the_phone() {
     let answer = phone.send_request(RequestType::Apply, vec![0xFF]).await;
     assert_eq!(answer, Err(failed("the body is not UTF-8")));
     assert_eq!(way.recorder.count(), 0);
-}
-
-#[tokio::test]
-async fn the_gateway_gives_up_before_the_server_does() {
-    let way = Way::open(Duration::from_millis(30), Duration::from_secs(12)).await;
-    *way.recorder.pause.lock().unwrap() = Duration::from_millis(120);
-    let phone = way.phone("ann").await;
-    assert_eq!(apply(&phone).await, Err(failed("the server answered 504")));
-}
-
-#[tokio::test]
-async fn the_server_gives_up_on_a_silent_gateway() {
-    let way = Way::open(Duration::from_secs(10), Duration::from_millis(30)).await;
-    *way.recorder.pause.lock().unwrap() = Duration::from_millis(120);
-    let phone = way.phone("ann").await;
-    assert_eq!(apply(&phone).await, Err(failed("the server answered 504")));
 }
 
 #[tokio::test]

@@ -1,12 +1,18 @@
 //! `docs/sandbox.md` is run line by line, so that its examples stay true.
 
+use alipayplus::{Amount, Currency};
 use serde_json::{Value, json};
 
+use super::Sandbox;
 use super::tests::{Wallet, sandbox};
+use crate::gateway::{Authorisation, Merchant, SchemeId, Verdict};
 use crate::token_service::{DecisionPolicy, Policy};
 
 const PAGE: &str = include_str!("../../../docs/sandbox.md");
-const CONTROL: &str = include_str!("../control.rs");
+const CONTROL: &str = concat!(include_str!("../control.rs"), include_str!("../control/payments.rs"));
+
+/// The tap that the page's examples are about.
+const AUTHORISATION: &str = "tap-of-alice";
 
 /// A `curl` line as a request.
 #[derive(Debug, Default, PartialEq)]
@@ -65,12 +71,26 @@ fn a_curl_line_is_read_as_a_shell_reads_it() {
     assert_eq!(line, expected);
 }
 
+/// What a tap of 20.00 EUR, with the page's reference, becomes at the gateway.
+async fn pay(sandbox: &Sandbox, user: &str, name: &str) {
+    drop(sandbox.proxy(user).unwrap());
+    let id = SchemeId::parse(name).unwrap();
+    let (amount, time_ms) = (Amount::new(Currency::from_code("EUR").unwrap(), 2_000), sandbox.control().clock.now_ms());
+    let merchant = Merchant { reference: "SHOP".to_owned(), name: "Shop".to_owned(), category: "5411".to_owned() };
+    let (auth_id, user, reference) = (id.clone(), user.to_owned(), Some(*b"ORDER-01"));
+    let asked = Authorisation { id, auth_id, user, amount, reference, merchant, time_ms };
+    let verdict = sandbox.gateway().authorise(&asked).await.unwrap();
+    assert!(matches!(verdict, Verdict::Approved { .. }), "{verdict:?}");
+}
+
 #[tokio::test]
 async fn every_curl_line_of_the_page_works() {
     let sandbox = sandbox();
     let token = Wallet::on(&sandbox, 1, "ann").activate().await;
     sandbox.service().set_policy(Policy { decision: DecisionPolicy::StepUp, ..Policy::default() });
     Wallet::on(&sandbox, 2, "bob").apply().await;
+    pay(&sandbox, "ann", "tap-of-ann").await;
+    pay(&sandbox, "alice", AUTHORISATION).await;
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut login = String::new();
@@ -79,6 +99,8 @@ async fn every_curl_line_of_the_page_works() {
         let filled = line
             .replace("$MPP", &format!("http://{}", sandbox.addresses().mpp))
             .replace("$CONTROL", &format!("http://{}", sandbox.addresses().control))
+            .replace("$OPS", &format!("http://{}", sandbox.addresses().ops))
+            .replace("$AUTHORISATION", AUTHORISATION)
             .replace("$TOKEN", &token)
             .replace("$LOGIN", &login);
         let parsed = parse(&filled);
@@ -110,7 +132,7 @@ fn the_page_shows_every_route() {
         let parts: Vec<_> = route.split('/').map(|part| if part.starts_with('{') { "" } else { part }).collect();
         let shown = curl_lines().any(|line| {
             let url = parse(line).url.replace("$CONTROL", "");
-            let url: Vec<_> = url.split('/').collect();
+            let url: Vec<_> = url.split('?').next().unwrap().split('/').collect();
             url.len() == parts.len() && url.iter().zip(&parts).all(|(shown, part)| part.is_empty() || shown == part)
         });
         assert!(shown, "{route}");

@@ -106,7 +106,7 @@ async fn a_wallet_activates_over_the_relay_and_its_token_is_payable() {
     let active = ServiceToken::Active { token_reference, suspended_by: vec![] };
     assert_eq!(wallet.state().await.unwrap(), active);
     let seen = [("APPLY", 1), ("GET_PK", 1), ("SYNC_TOKEN", 2), ("TRANSFER", 3)];
-    assert_eq!(sandbox.mpp().seen(), seen.into());
+    assert_eq!(sandbox.road().seen(), seen.into());
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn a_dropped_sandbox_leaves_no_open_port() {
     let wallet = Wallet::on(&sandbox, 1, "ann");
     sandbox.faults().add(FaultRule::next(RequestType::GetPk, Fault::Timeout));
     let hanging = tokio::spawn(async move { wallet.state().await });
-    while sandbox.mpp().seen().is_empty() {
+    while sandbox.road().seen().is_empty() {
         tokio::task::yield_now().await;
     }
     drop(sandbox);

@@ -277,7 +277,8 @@ impl TokenService {
                 })
             })?,
             messages: rows(&work, MESSAGES, |row| {
-                Ok(MessageView { id: row.get(0)?, user: row.get(1)?, instance: row.get(2)?, kind: row.get(3)? })
+                let kind = kind_of(&row.get::<_, String>(3)?);
+                Ok(MessageView { id: row.get(0)?, user: row.get(1)?, instance: row.get(2)?, kind })
             })?,
             operations: self.operations_seen(),
         })
@@ -342,8 +343,13 @@ fn send_profile(work: &Connection, token: &TokenRow, profile: Profile) -> Result
 }
 
 const APPLICATIONS: &str = "SELECT application_id, user, instance, state, silent FROM applications ORDER BY seq";
-const MESSAGES: &str =
-    "SELECT id, user, instance, content ->> '$.kind' FROM messages WHERE acknowledged=0 ORDER BY seq";
+const MESSAGES: &str = "SELECT id, user, instance, content FROM messages WHERE acknowledged=0 ORDER BY seq";
+
+/// The `kind` of a message's content. The bundled SQLite is built without its functions for JSON.
+fn kind_of(content: &str) -> String {
+    let content: serde_json::Value = serde_json::from_str(content).unwrap_or_default();
+    content.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
 
 fn rows<T>(
     work: &Connection,

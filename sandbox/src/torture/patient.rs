@@ -308,6 +308,9 @@ impl<'a> Patient<'a> {
             (PaymentOutcome::DeclinedByIssuer { reason }, Some(_)) => {
                 Err(Stop::Broken(format!("the issuer refused a good credential: {reason}")))
             }
+            (PaymentOutcome::DeclinedByProvider { code }, _) => {
+                Err(Stop::Broken(format!("the payment provider refused a tap: {code}")))
+            }
             // Storage that works must not refuse.
             (_, _) if payment.code == Some(19_005) || payment.code == Some(10_004) => {
                 Err(Stop::Broken(format!("a tap failed with code {}", payment.code.unwrap_or_default())))

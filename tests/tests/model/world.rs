@@ -298,7 +298,11 @@ impl World {
                 AppEvent::Failed(tap, failure, _) => {
                     self.running.remove(&tap);
                     last = Some(failure.code());
-                    Event::Failed { tap: tap.0, code: failure.code() }
+                    Event::Failed {
+                        tap: tap.0,
+                        code: failure.code(),
+                        advice: failure.advice().map(|advice| format!("{advice:?}")),
+                    }
                 }
                 AppEvent::Progress(_) | AppEvent::Activated | AppEvent::Measured(_) => continue,
             };

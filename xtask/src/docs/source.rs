@@ -9,7 +9,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, ExprMatch, Fields, ImplItem, Item, ItemEnum, Lit, Meta, Pat, Stmt, Token, Type};
+use syn::{
+    Attribute, Expr, ExprLit, ExprMatch, ExprStruct, FieldValue, Fields, ImplItem, Item, ItemEnum, Lit, Member, Meta,
+    Pat, Stmt, Token, Type,
+};
 
 /// One source file.
 pub(crate) struct Source {
@@ -42,6 +45,14 @@ pub(crate) enum AdviceOf {
     One(String),
     /// By the variant of its reason.
     ByReason(BTreeMap<String, String>),
+}
+
+/// An error's facts, where a function writes them out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Literal {
+    pub(crate) code: String,
+    pub(crate) advice: String,
+    pub(crate) text: String,
 }
 
 impl Source {
@@ -124,23 +135,56 @@ impl Source {
         }
     }
 
+    /// What a function puts into the `info` of the error that it makes.
+    pub(crate) fn made_by(&self, of: &str, name: &str) -> Result<Literal> {
+        let error = match self.body(of, name) {
+            Some([Stmt::Expr(Expr::Struct(error), None)]) => error,
+            _ => bail!("{of}::{name} is not there, or not one error"),
+        };
+        let Expr::Struct(info) = field(error, "info")? else { bail!("{of}::{name} does not write its info out") };
+        let Expr::Path(advice) = field(info, "advice")? else { bail!("the advice of {name} is not a value") };
+        let text = match field(info, "text")? {
+            Expr::MethodCall(call) => literal(&call.receiver)?,
+            other => literal(other)?,
+        };
+        Ok(Literal { code: literal(field(info, "code")?)?, advice: last_segment(&advice.path)?, text })
+    }
+
     /// The `match` that is the body of a method.
     fn method(&self, of: &str, name: &str) -> Result<&ExprMatch> {
+        match self.body(of, name) {
+            Some([Stmt::Expr(Expr::Match(found), None)]) => Ok(found),
+            Some(_) => bail!("{of}::{name} is not one match"),
+            None => bail!("there is no {of}::{name}"),
+        }
+    }
+
+    fn body(&self, of: &str, name: &str) -> Option<&[Stmt]> {
         let functions = self.items.iter().flat_map(|item| match item {
             Item::Impl(found) if found.trait_.is_none() && type_name(&found.self_ty).as_deref() == Some(of) => {
                 found.items.as_slice()
             }
             _ => &[],
         });
-        let body = functions.into_iter().find_map(|item| match item {
+        functions.into_iter().find_map(|item| match item {
             ImplItem::Fn(function) if function.sig.ident == name => Some(function.block.stmts.as_slice()),
             _ => None,
-        });
-        match body {
-            Some([Stmt::Expr(Expr::Match(found), None)]) => Ok(found),
-            Some(_) => bail!("{of}::{name} is not one match"),
-            None => bail!("there is no {of}::{name}"),
-        }
+        })
+    }
+}
+
+/// The value of a field in a struct that is written out.
+fn field<'a>(of: &'a ExprStruct, name: &str) -> Result<&'a Expr> {
+    let is_wanted = |found: &&FieldValue| matches!(&found.member, Member::Named(member) if member == name);
+    of.fields.iter().find(is_wanted).map(|found| &found.expr).with_context(|| format!("there is no field {name}"))
+}
+
+/// A number's digits, or a text.
+fn literal(expr: &Expr) -> Result<String> {
+    match expr {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => Ok(number.base10_digits().to_owned()),
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.value()),
+        _ => bail!("neither a number nor a text"),
     }
 }
 

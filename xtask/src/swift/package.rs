@@ -13,9 +13,21 @@ use crate::report::{Outcome, Unavailable};
 use crate::test::TestCounts;
 
 const PACKAGE: &str = "bindings/swift";
-/// The page for people, and the test that runs its code.
-const PAGE: &str = "bindings/swift/README.md";
-const PAGE_TEST: &str = "bindings/swift/Tests/NFCWalletTests/QuickStartTests.swift";
+/// The pages for people, and the tests that run their code.
+const PAGES: [&str; 6] = [
+    "README.md",
+    "bindings/swift/README.md",
+    "bindings/swift/Sources/NFCWallet/NFCWallet.docc/GettingStarted.md",
+    "bindings/swift/Sources/NFCWallet/NFCWallet.docc/TapsAndLifecycle.md",
+    "bindings/swift/Sources/NFCWallet/NFCWallet.docc/Errors.md",
+    "docs/integrate-ios.md",
+];
+const PAGE_TESTS: [&str; 2] = [
+    "bindings/swift/Tests/NFCWalletTests/QuickStartTests.swift",
+    "bindings/swift/Tests/NFCWalletTests/IntegrationTests.swift",
+];
+/// Compiles the articles; says what it takes.
+const ARTICLES: &str = "xtask/src/swift/articles.sh";
 /// Everything that is built goes here.
 const FOLDER: &str = "target/swift";
 /// Files of `target/bindings/swift`, and the places in the package where they are compiled.
@@ -45,14 +57,27 @@ pub(super) fn check(root: &Path) -> Result<Outcome> {
         ensure!(servers.run(root)?, "the sandbox did not build; repeat with: {servers}");
         Ok(())
     })?;
-    let page = strange_code(&read(root, PAGE)?, &read(root, PAGE_TEST)?);
-    ensure!(page.is_empty(), "{PAGE_TEST} does not run what {PAGE} shows: {}", page.join("; "));
+    pages(root)?;
     times.of("format", || package.run("swift format lint --strict --recursive", HAND_WRITTEN))?;
     times.of("build", || package.run("swift build --build-tests --scratch-path", &package.built()))?;
+    let articles = times.of("articles", || package.articles())?;
+    println!("{articles}");
     let tests = times.of("tests", || package.tests())?;
     let stories = times.of("scenarios", || package.scenarios())?;
     println!("{times}");
-    Ok(judge(tests, &stories, &times))
+    Ok(judge(tests, &stories, &articles, &times))
+}
+
+/// Every page shows code that a test runs.
+fn pages(root: &Path) -> Result<()> {
+    let tests = PAGE_TESTS.iter().map(|test| read(root, test)).collect::<Result<Vec<_>>>()?.concat();
+    for page in PAGES {
+        let text = read(root, page)?;
+        ensure!(text.contains(SWIFT_CODE), "{page} shows no Swift");
+        let strange = strange_code(&text, &tests);
+        ensure!(strange.is_empty(), "{page} shows what {} do not run: {}", PAGE_TESTS.join(", "), strange.join("; "));
+    }
+    Ok(())
 }
 
 /// The measured phone, built as an app that ships.
@@ -78,9 +103,9 @@ fn needs_linux() -> Result<()> {
 }
 
 /// By the tests that ran; a package that has lost its tests is no good one.
-fn judge(tests: u64, stories: &TestCounts, times: &Times) -> Outcome {
+fn judge(tests: u64, stories: &TestCounts, articles: &str, times: &Times) -> Outcome {
     match tests >= TESTS_AT_LEAST && stories.passed >= SCENARIOS_AT_LEAST {
-        true => Outcome::Passed(format!("{tests} tests, {} scenarios; {times}", stories.passed)),
+        true => Outcome::Passed(format!("{tests} tests, {} scenarios; {articles}; {times}", stories.passed)),
         false => Outcome::Failed(format!(
             "{tests} tests and {} scenarios, wanted {TESTS_AT_LEAST} and {SCENARIOS_AT_LEAST}",
             stories.passed
@@ -113,6 +138,13 @@ impl Package<'_> {
         let command = self.command()?.args(words).args(more);
         ensure!(command.run(self.root)?, "`{words}` failed, see above");
         Ok(())
+    }
+
+    /// The articles for DocC, with every link to a symbol: what was done with them.
+    fn articles(&self) -> Result<String> {
+        let script = self.root.join(ARTICLES).display().to_string();
+        let command = self.command()?.args("sh").arg(script).arg(self.built()).arg(format!("../../{FOLDER}/articles"));
+        Ok(command.read(self.root)?.trim().to_owned())
     }
 
     /// How many tests of the package passed; an error if one did not.
@@ -174,11 +206,14 @@ fn read(root: &Path, file: &str) -> Result<String> {
     fs::read_to_string(root.join(file)).with_context(|| format!("cannot read {file}"))
 }
 
+/// How Swift code begins on a page.
+const SWIFT_CODE: &str = "```swift\n";
+
 /// The first lines of a page's Swift code that is not in `test`, line for line, however deep.
 fn strange_code(page: &str, test: &str) -> Vec<String> {
     let lines = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
     let test = lines(test);
-    let blocks = page.split("```swift\n").skip(1).filter_map(|rest| rest.split("```").next()).map(lines);
+    let blocks = page.split(SWIFT_CODE).skip(1).filter_map(|rest| rest.split("```").next()).map(lines);
     blocks
         .filter(|block| !test.windows(block.len()).any(|window| window == block))
         .map(|block| block.first().cloned().unwrap_or_default())
@@ -240,8 +275,8 @@ mod tests {
     fn a_package_without_its_tests_fails() {
         let stories = |passed: u64| TestCounts::read(&format!("test result: ok. {passed} passed; 0 failed;"));
         let times = Times::default();
-        assert!(matches!(judge(TESTS_AT_LEAST, &stories(SCENARIOS_AT_LEAST), &times), Outcome::Passed(_)));
-        assert!(matches!(judge(0, &stories(SCENARIOS_AT_LEAST), &times), Outcome::Failed(_)));
-        assert!(matches!(judge(TESTS_AT_LEAST, &stories(0), &times), Outcome::Failed(_)));
+        assert!(matches!(judge(TESTS_AT_LEAST, &stories(SCENARIOS_AT_LEAST), "", &times), Outcome::Passed(_)));
+        assert!(matches!(judge(0, &stories(SCENARIOS_AT_LEAST), "", &times), Outcome::Failed(_)));
+        assert!(matches!(judge(TESTS_AT_LEAST, &stories(0), "", &times), Outcome::Failed(_)));
     }
 }

@@ -121,7 +121,9 @@ extension Behaviour: TransactionListener {
     }
 
     func onFailed(tap: UInt64, failure: TapFailure, transaction: TransactionInformation?) throws -> Delivered {
-        try tell("failed", ["tap": JSON(tap), "code": JSON(failure.code())], ends: tap)
+        let advice = failure.advice().map { name($0) }
+        return try tell(
+            "failed", ["tap": JSON(tap), "code": JSON(failure.code()), "advice": JSON(advice)], ends: tap)
     }
 
     func onAuthRequired(tap: UInt64, transaction: TransactionInformation) throws -> Delivered {

@@ -65,7 +65,8 @@ struct Commands: Sendable {
         case "credentials": return json(of: try wallet.credentials())
         case "authenticate": return ["window_ms": JSON(try wallet.authenticate(method: .fingerprint))]
         case "transactions":
-            let page = try wallet.transactions(before: nil, limit: request.limit ?? 100)
+            let limit = try request.limit.orMisuse("transactions needs limit")
+            let page = try wallet.transactions(before: nil, limit: limit)
             return ["transactions": .array(page.transactions.map(json(of:)))]
         case "readiness":
             let report = wallet.readiness()
@@ -120,7 +121,7 @@ func failure(_ error: any Error) -> CallFailure {
 }
 
 /// A case as Rust spells it, without what it holds.
-private func name<Value>(_ value: Value) -> String {
+func name<Value>(_ value: Value) -> String {
     let name = "\(value)".prefix { $0 != "(" }
     return name.prefix(1).uppercased() + name.dropFirst()
 }

@@ -11,7 +11,7 @@ struct Phone {
         do {
             let options = try Options(Array(CommandLine.arguments.dropFirst()))
             let lines = Lines()
-            guard let commands = try open(options, lines) else { return }
+            guard let commands = try open(options, lines) else { exit(1) }
             let millis = (ContinuousClock.now - started) / .milliseconds(1)
             lines.event("ready", ["status": JSON(commands.wallet.tokenStatus().code()), "millis": .double(millis)])
             obey(commands, lines)
@@ -75,22 +75,33 @@ struct Phone {
 
     /// APDUs and other short calls are answered in order; long ones run beside each other.
     private static func obey(_ commands: Commands, _ lines: Lines) {
-        while let line = readLine() {
-            let request: Request
-            let change: HostChange
-            let hold: HoldAt?
-            do {
-                (request, change, hold) = try Request.read(line)
-            } catch {
-                log("a line that is no request: \(error)")
-                continue
-            }
-            if Commands.long.contains(request.call) {
-                Task.detached { lines.answer(request.id, await commands.run(request)) }
-            } else {
-                lines.answer(request.id, commands.answer(request, change, hold))
+        forEachLine(of: FileHandle.standardInput) { line in
+            switch Request.read(line) {
+            case .understood(let request, let change, let hold):
+                if Commands.long.contains(request.call) {
+                    Task.detached { lines.answer(request.id, await commands.run(request)) }
+                } else {
+                    lines.answer(request.id, commands.answer(request, change, hold))
+                }
+            case .misuse(let id, let text): lines.answer(id, .failure(.misuse(text)))
+            case .notUnderstood(let reason): lines.event("not_understood", ["reason": JSON(reason)])
             }
         }
+    }
+
+    /// Lines as bytes, since not every line is text.
+    private static func forEachLine(of file: FileHandle, _ act: (Data) -> Void) {
+        var rest = Data()
+        while true {
+            let chunk = file.availableData
+            if chunk.isEmpty { break }
+            rest.append(chunk)
+            while let end = rest.firstIndex(of: 0x0A) {
+                act(Data(rest[..<end]))
+                rest = Data(rest[rest.index(after: end)...])
+            }
+        }
+        if !rest.isEmpty { act(rest) }
     }
 
     private static func log(_ text: String) {

@@ -14,14 +14,37 @@ struct Request: Decodable, Sendable {
     let advanceMs: UInt64?
     let wallOffsetMs: Int64?
 
-    static func read(_ line: String) throws -> (Request, HostChange, HoldAt?) {
+    /// What a line of the driver is.
+    enum Reading {
+        case understood(Request, HostChange, HoldAt?)
+        /// With an id, and something that is wrong.
+        case misuse(id: UInt64, String)
+        /// Without an id to answer under.
+        case notUnderstood(String)
+    }
+
+    private struct Id: Decodable {
+        let id: UInt64
+    }
+
+    static func read(_ line: Data) -> Reading {
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
-        let bytes = Data(line.utf8)
-        let request = try decoder.decode(Request.self, from: bytes)
-        let change = request.call == "host" ? try decoder.decode(HostChange.self, from: bytes) : HostChange()
-        let hold = request.call == "hold" ? try decoder.decode(HoldAt.self, from: bytes) : nil
-        return (request, change, hold)
+        guard String(bytes: line, encoding: .utf8) != nil else { return .notUnderstood("no UTF-8") }
+        let id: UInt64
+        do {
+            id = try decoder.decode(Id.self, from: line).id
+        } catch {
+            return .notUnderstood("\(error)")
+        }
+        do {
+            let request = try decoder.decode(Request.self, from: line)
+            let change = request.call == "host" ? try decoder.decode(HostChange.self, from: line) : HostChange()
+            let hold = request.call == "hold" ? try decoder.decode(HoldAt.self, from: line) : nil
+            return .understood(request, change, hold)
+        } catch {
+            return .misuse(id: id, "\(error)")
+        }
     }
 }
 

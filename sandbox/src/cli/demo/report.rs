@@ -1,6 +1,7 @@
 //! What the demo found, for programs.
 
 use nfcwallet_sandbox::checkout::{Amount, PhonePayment};
+use nfcwallet_sandbox::control::BooksView;
 use serde::Serialize;
 
 use crate::cli::activation::Activation;
@@ -22,6 +23,11 @@ pub(crate) struct Report {
     pub(crate) statuses: Vec<i64>,
     /// From the start of a process to an open wallet, after the kill.
     pub(crate) cold_open_ms: Option<f64>,
+    /// What became of payments after their taps, in order.
+    pub(crate) money: Vec<MoneyReport>,
+    /// The books of issuer, gateway and payment provider beside each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) books: Option<BooksView>,
     /// Cryptograms in the issuer's ledger.
     pub(crate) cryptograms: usize,
     /// Counters that the issuer saw twice.
@@ -61,6 +67,27 @@ pub(crate) struct TapReport {
     pub(crate) cryptogram_verified: Option<bool>,
     /// Hex.
     pub(crate) reference: Option<String>,
+    /// By which reversals and refunds name the tap.
+    pub(crate) authorisation: Option<String>,
+    /// The payment provider's name of the payment.
+    pub(crate) payment_id: Option<String>,
+    /// The payment provider's result code.
+    pub(crate) result_code: Option<String>,
+}
+
+/// What became of a payment after its tap.
+#[derive(Debug, Serialize)]
+pub(crate) struct MoneyReport {
+    /// In words.
+    pub(crate) what: &'static str,
+    /// Of the conversion table.
+    pub(crate) row: &'static str,
+    /// The gateway's calls to the payment provider.
+    pub(crate) calls: Vec<String>,
+    /// Of the user.
+    pub(crate) balance_before: String,
+    /// Of the user.
+    pub(crate) balance_after: String,
 }
 
 /// The stock of credentials.
@@ -105,6 +132,7 @@ impl Report {
     }
 
     pub(crate) fn add_tap(&mut self, amount: Amount, paid: &PhonePayment) {
+        let provider = paid.payment.provider.as_ref();
         self.taps.push(TapReport {
             amount: amount.decimal(),
             currency: amount.code(),
@@ -113,11 +141,15 @@ impl Report {
             cda_verified: paid.payment.cda_verified,
             cryptogram_verified: paid.payment.cryptogram_verified,
             reference: paid.payment.reference.map(hex::encode_upper),
+            authorisation: provider.and_then(|provider| provider.authorisation.clone()),
+            payment_id: provider.and_then(|provider| provider.payment_id.clone()),
+            result_code: provider.map(|provider| provider.code.to_string()),
         });
     }
 
-    pub(crate) fn approved(&self) -> usize {
-        self.taps.iter().filter(|tap| tap.outcome == "approved").count()
+    /// Taps that gave the issuer a cryptogram: all that were paid, and those that the provider declined.
+    pub(crate) fn with_cryptogram(&self) -> usize {
+        self.taps.iter().filter(|tap| tap.cryptogram_verified.is_some()).count()
     }
 
     pub(crate) fn finish(mut self, step: String, error: Option<&anyhow::Error>) -> Self {

@@ -18,6 +18,7 @@ pub(super) use work::{NewCall, Work};
 
 use super::GatewayError;
 use super::conversion::RowId;
+use super::events::{SchemeEvent, SchemeId};
 
 /// Version of the schema below; a file of another version is not opened.
 const SCHEMA_VERSION: i64 = 1;
@@ -146,6 +147,30 @@ impl Books {
     /// [`GatewayError::Books`].
     pub fn payments(&self) -> Result<Vec<Payment>, GatewayError> {
         self.read(|work| work.payments())
+    }
+
+    /// The payment of an authorisation.
+    ///
+    /// # Errors
+    /// [`GatewayError::Books`].
+    pub fn payment(&self, auth_id: &SchemeId) -> Result<Option<Payment>, GatewayError> {
+        self.read(|work| work.payment(auth_id))
+    }
+
+    /// An event that was taken.
+    ///
+    /// # Errors
+    /// [`GatewayError::Books`].
+    pub fn event(&self, id: &SchemeId) -> Result<Option<SchemeEvent>, GatewayError> {
+        Ok(self.read(|work| work.event(id))?.map(|(event, _)| event))
+    }
+
+    /// Every event that was taken, in their order.
+    ///
+    /// # Errors
+    /// [`GatewayError::Books`].
+    pub fn events(&self) -> Result<Vec<SchemeEvent>, GatewayError> {
+        self.read(|work| work.events())
     }
 
     /// Every call, in the order in which it was asked for.

@@ -68,14 +68,21 @@ impl<'a> Work<'a> {
 
     /// The authorisation as the terminal asked it.
     pub(crate) fn authorisation(&self, auth_id: &SchemeId) -> Result<Option<Authorisation>, GatewayError> {
-        let mut statement = self.tx.prepare_cached(
-            "SELECT content FROM event WHERE auth_id = ?1 AND content ->> '$.event' = 'authorisation' ORDER BY seq",
-        )?;
-        let content: Option<String> = statement.query_row([auth_id.as_str()], |row| row.get(0)).optional()?;
-        match content.map(|content| serde_json::from_str(&content)).transpose()? {
-            Some(SchemeEvent::Authorisation(authorisation)) => Ok(Some(authorisation)),
-            _ => Ok(None),
+        let mut statement = self.tx.prepare_cached("SELECT content FROM event WHERE auth_id = ?1 ORDER BY seq")?;
+        let contents = statement.query_map([auth_id.as_str()], |row| row.get::<_, String>(0))?;
+        // The bundled SQLite is built without its functions for JSON.
+        for content in contents {
+            if let SchemeEvent::Authorisation(authorisation) = serde_json::from_str(&content?)? {
+                return Ok(Some(authorisation));
+            }
         }
+        Ok(None)
+    }
+
+    pub(crate) fn events(&self) -> Result<Vec<SchemeEvent>, GatewayError> {
+        let mut statement = self.tx.prepare("SELECT content FROM event ORDER BY seq")?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        rows.map(|content| Ok(serde_json::from_str(&content?)?)).collect()
     }
 
     pub(crate) fn conversions(&self) -> Result<Vec<(String, RowId)>, GatewayError> {

@@ -226,6 +226,34 @@ fn an_authorisation_that_nobody_clears_is_refunded_after_seven_days() {
 }
 
 #[test]
+fn time_comes_before_an_event_even_if_nobody_looked_at_the_clock() {
+    let mut world = paid(GatewayConfig::default());
+    world.clock.advance_ms(7 * DAY_MS);
+    let late = world.clearing("a", 100, true);
+    assert_eq!(world.gateway.take(&late).unwrap(), RowId::C9);
+    world.settle();
+    assert_eq!(calls(&world).pop(), Some((CallKind::Refund, 100, RowId::X4)));
+    assert_eq!(world.sum(Account::Shortfall), 100);
+}
+
+#[test]
+fn nothing_is_paid_after_the_expiry() {
+    // The inquiry is cut off by a kill, and the next repeat of `pay` would be due meanwhile.
+    let mut world = world(&[RequestLost, RequestLost, RequestLost, KilledBefore]);
+    let asked = world.asked("a", 100);
+    world.gateway.take(&SchemeEvent::Authorisation(asked)).unwrap();
+    for _ in 0..4 {
+        let next = world.work().unwrap();
+        world.clock.set_ms(next);
+    }
+    world.clock.advance_ms(DAY_MS);
+    world.settle();
+    let seen = world.provider.seen();
+    assert_eq!(seen.iter().rposition(|name| *name == "pay"), Some(2), "{seen:?}");
+    assert_eq!(world.provider.balance("alice"), WEALTH);
+}
+
+#[test]
 fn parts_at_a_rate_give_back_exactly_what_was_paid() {
     let quote = Quote {
         quote_id: Some("Q1".to_owned()),

@@ -16,8 +16,10 @@ import org.junit.jupiter.api.io.TempDir
 import org.nfcwallet.desk.Desk
 import org.nfcwallet.desk.Payment
 import org.nfcwallet.desk.Till
+import org.nfcwallet.samples.afterTheNextTap
 import org.nfcwallet.samples.chooseTheScreen
 import org.nfcwallet.samples.configOf
+import org.nfcwallet.samples.fillUp
 import org.nfcwallet.samples.lockAndUnlock
 import org.nfcwallet.samples.payForTheFirstTime
 import org.nfcwallet.samples.showProgress
@@ -44,13 +46,23 @@ class SamplesTest {
         }
     }
 
+    /** Line for line, however deep. Android's part is compiled against Android's classes, and run by nobody here. */
     @Test
-    fun `the README shows the quick start`() {
-        val sample = Files.readString(Path.of("src/test/kotlin/org/nfcwallet/samples/Samples.kt"))
-        val code = sample.split("// [quick-start]\n")[1].trim()
-        val readme = Files.readString(Path.of("../README.md"))
-        assertTrue(code in readme, "README.md has another quick start than Samples.kt")
+    fun `the pages show code that is compiled and run`() {
+        val sources = listOf("src/test/kotlin/org/nfcwallet/samples", "../android/sample/src/main/kotlin")
+            .flatMap { folder -> Path.of(folder).toFile().walk().filter { it.extension == "kt" } }
+            .map { lines(it.readText()) }
+        for (page in listOf("../README.md", "../../../README.md", "../../../docs/integrate-android.md")) {
+            val blocks = Files.readString(Path.of(page)).split("```kotlin\n").drop(1).map { it.substringBefore("```") }
+            assertTrue(blocks.isNotEmpty(), "$page shows no Kotlin")
+            for (block in blocks.map(::lines)) {
+                val isThere = sources.any { source -> source.windowed(block.size).any { it == block } }
+                assertTrue(isThere, "$page shows other code than the samples: ${block.first()}")
+            }
+        }
     }
+
+    private fun lines(code: String): List<String> = code.trim().lines().map(String::trim)
 
     @Test
     fun `the progress of an activation only rises, and ends at 100`() = runBlocking<Unit> {
@@ -93,5 +105,28 @@ class SamplesTest {
             assertTrue(till.pay(wallet).isApproved)
             assertEquals("ask the server about 1.00 EUR", told.await())
         }
+    }
+
+    @Test
+    fun `a failure says what to offer, of a call and of a tap`() = runBlocking<Unit> {
+        Desk(till).use { desk ->
+            val wallet = desk.open()
+            assertEquals("Log in", fillUp(wallet))
+            wallet.connect(desk.user)
+            wallet.activate(ActivationMode.MANUAL)
+            wallet.lock()
+            assertEquals("Unlock the card", fillUp(wallet))
+            val offered = async(start = CoroutineStart.UNDISPATCHED) { afterTheNextTap(wallet) }
+            till.pay(wallet)
+            assertEquals("Refresh the card", offered.await())
+        }
+    }
+
+    @Test
+    fun `every failure of a tap has its advice, or none`() {
+        val none = listOf(TapFailure.DeclinedByApp, TapFailure.NotAllowed, TapFailure.CustomDecline(1u))
+        assertTrue(none.all { it.advice() == null })
+        assertEquals(Advice.AUTHENTICATE, TapFailure.CdcvmRequired.advice())
+        assertEquals(Advice.RETRY, TapFailure.LinkLost.advice())
     }
 }

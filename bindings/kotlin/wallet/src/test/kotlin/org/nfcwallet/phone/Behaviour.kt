@@ -1,13 +1,12 @@
 package org.nfcwallet.phone
 
-import com.eclipsesource.json.JsonObject
 import java.util.concurrent.locks.ReentrantLock
 import kotlin.concurrent.withLock
 import org.nfcwallet.DeviceState
 import org.nfcwallet.IntegrityVerdict
 
 /** Where a request is stopped on its way. */
-data class Hold(val requestType: String, val nth: Int, val isBefore: Boolean, val forMs: Long?)
+data class Hold(val requestType: String, val nth: Long, val isBefore: Boolean, val forMs: Long?)
 
 /** How the host behaves; one for all its interfaces. */
 class Behaviour {
@@ -36,18 +35,18 @@ class Behaviour {
      */
     private var untold: ULong? = null
 
-    fun change(change: JsonObject): Unit = lock.withLock {
-        fun flag(name: String, now: Boolean) = change.getBoolean(name, now)
-        fun fault(name: String, now: Fault) = change.getString(name, null)?.let(Fault::read) ?: now
+    fun change(change: Request): Unit = lock.withLock {
+        fun flag(name: String, now: Boolean) = change.optionalFlag(name) ?: now
+        fun fault(name: String, now: Fault) = change.optionalFault(name) ?: now
         device = device.copy(
             nfcOn = flag("nfc_on", device.nfcOn),
             defaultPaymentApp = flag("default_payment_app", device.defaultPaymentApp),
             screenOn = flag("screen_on", device.screenOn),
             unlocked = flag("unlocked", device.unlocked),
-            integrity = change.get("safe")?.let(::verdict) ?: device.integrity,
+            integrity = change.optionalFlag("safe")?.let(::verdict) ?: device.integrity,
         )
         online = flag("online", online)
-        permit = change.getString("permit", permit)
+        permit = change.optionalText("permit") ?: permit
         deviceFault = fault("device", deviceFault)
         keyStoreFault = fault("key_store", keyStoreFault)
         proxyFault = fault("proxy", proxyFault)
@@ -55,8 +54,8 @@ class Behaviour {
         changed.signalAll()
     }
 
-    private fun verdict(safe: com.eclipsesource.json.JsonValue): IntegrityVerdict =
-        if (safe.asBoolean()) IntegrityVerdict.Safe else IntegrityVerdict.Unsafe("rooted")
+    private fun verdict(safe: Boolean): IntegrityVerdict =
+        if (safe) IntegrityVerdict.Safe else IntegrityVerdict.Unsafe("rooted")
 
     fun permit(): String = lock.withLock { permit }
 

@@ -12,8 +12,8 @@ class Commands(
     private val clock: TestClock?,
 ) {
     /** The line that answers [request]. */
-    suspend fun answer(request: JsonObject): JsonObject {
-        val id = request.get("id")
+    suspend fun answer(request: Request): JsonObject {
+        val id = request.id
         return try {
             jsonOf("id" to id, "ok" to run(request))
         } catch (error: WalletException) {
@@ -23,14 +23,14 @@ class Commands(
         }
     }
 
-    private suspend fun run(request: JsonObject): JsonObject =
-        when (val name = request.getString("call", "")) {
-            "connect" -> connect(request.getString("user", ""))
+    private suspend fun run(request: Request): JsonObject =
+        when (val name = request.call) {
+            "connect" -> connect(request.text("user"))
             "disconnect" -> done { wallet.disconnect().also { proxy.logOut() } }
             "status" -> status(wallet.tokenStatus())
             "sync" -> status(wallet.syncToken())
             "activate" -> {
-                val isSilent = request.getBoolean("silent", false)
+                val isSilent = request.optionalFlag("silent") ?: false
                 wallet.activate(if (isSilent) ActivationMode.SILENT else ActivationMode.MANUAL, listener)
                 status(wallet.tokenStatus())
             }
@@ -45,10 +45,10 @@ class Commands(
             "delete" -> done { wallet.deleteToken() }
             "authenticate" -> jsonOf("window_ms" to wallet.authenticate(CdcvmMethod.FINGERPRINT))
             "cancel_authentication" -> done { wallet.cancelAuthentication() }
-            "apdu" -> apdu(request.getString("hex", ""))
+            "apdu" -> apdu(request.bytes("hex"))
             "field_lost" -> done { wallet.fieldLost(FieldLoss.LINK_LOST) }
-            "reference" -> done { wallet.setTransactionReference(bytes("reference", request.getString("hex", ""))) }
-            "transactions" -> transactions(request.getLong("limit", 0).toUInt())
+            "reference" -> done { wallet.setTransactionReference(request.bytes("hex")) }
+            "transactions" -> transactions(request.number("limit").toUInt())
             "readiness" -> readiness(wallet.readiness())
             "network_available" -> done { wallet.networkAvailable() }
             "prewarm" -> done { wallet.prewarm() }
@@ -73,8 +73,7 @@ class Commands(
             .add("recovered_from", jsonOrNull(connection.recoveredFrom))
     }
 
-    private fun apdu(hex: String): JsonObject {
-        val command = bytes("apdu", hex)
+    private fun apdu(command: ByteArray): JsonObject {
         val started = System.nanoTime()
         val answer = wallet.processApdu(command)
         val micros = (System.nanoTime() - started) / 1_000
@@ -84,33 +83,27 @@ class Commands(
     private fun transactions(limit: UInt): JsonObject =
         jsonOf("transactions" to wallet.transactions(limit = limit).transactions.map(::transaction))
 
-    private fun move(request: JsonObject) {
+    private fun move(request: Request) {
         val clock = clock ?: throw Misuse("this phone has the real clock")
-        clock.advance(request.getLong("advance_ms", 0).toULong())
-        request.get("wall_offset_ms")?.takeUnless { it.isNull }?.let { clock.setWallOffset(it.asLong()) }
+        clock.advance((request.optionalNumber("advance_ms") ?: 0).toULong())
+        request.optionalNumber("wall_offset_ms", least = Long.MIN_VALUE)?.let(clock::setWallOffset)
     }
 }
-
-/** The driver's own mistake. */
-private class Misuse(val text: String) : Exception(text)
 
 private inline fun done(act: () -> Unit): JsonObject {
     act()
     return JsonObject()
 }
 
-private fun bytes(what: String, hex: String): ByteArray =
-    try {
-        hex.hexToByteArray()
-    } catch (_: IllegalArgumentException) {
-        throw Misuse("$what is not hex")
-    }
-
-private fun hold(request: JsonObject): Hold = Hold(
-    requestType = request.getString("request_type", ""),
-    nth = request.getInt("nth", 0),
-    isBefore = request.getString("when", "") == "before",
-    forMs = request.get("for_ms")?.takeUnless { it.isNull }?.asLong(),
+private fun hold(request: Request): Hold = Hold(
+    requestType = request.text("request_type"),
+    nth = request.number("nth"),
+    isBefore = when (val side = request.text("when")) {
+        "before" -> true
+        "after" -> false
+        else -> throw Misuse("when cannot be $side")
+    },
+    forMs = request.optionalNumber("for_ms"),
 )
 
 private fun jsonOrNull(error: WalletException?) = jsonOf("code" to error?.code()).get("code")

@@ -3,8 +3,6 @@
 
 package org.nfcwallet.phone
 
-import com.eclipsesource.json.Json
-import com.eclipsesource.json.ParseException
 import java.lang.management.ManagementFactory
 import java.nio.file.Files
 import kotlinx.coroutines.CoroutineScope
@@ -28,6 +26,7 @@ fun main(arguments: Array<String>) {
         obey(commands, lines)
     } catch (error: WalletException) {
         lines.event("not_opened", "error" to errorLine(error))
+        exitProcess(1)
     }
     // Hosts that hang must not keep the process.
     exitProcess(0)
@@ -95,14 +94,14 @@ private fun logTo(file: java.nio.file.Path) {
 
 private fun obey(commands: Commands, lines: Lines) {
     val beside = CoroutineScope(Dispatchers.Default)
-    for (text in System.`in`.bufferedReader().lineSequence()) {
+    for (line in linesOf(System.`in`)) {
         val request = try {
-            Json.parse(text).asObject()
-        } catch (error: ParseException) {
-            System.err.println("a line that is no request: $error")
+            Request.read(line)
+        } catch (error: Misuse) {
+            lines.event("not_understood", "reason" to error.text)
             continue
         }
-        if (request.getString("call", "") in LONG_CALLS) {
+        if (request.call in LONG_CALLS) {
             beside.launch { lines.write(commands.answer(request)) }
         } else {
             runBlocking { lines.write(commands.answer(request)) }

@@ -143,7 +143,8 @@ class PhoneListener(
 
     override fun onFailed(tap: ULong, failure: TapFailure, transaction: TransactionInformation?): Delivered {
         behaviour.listen(endOf = tap)
-        return tell("failed", "tap" to tap, "code" to failure.code())
+        val advice = failure.advice()?.let { camelCase(it.name) }
+        return tell("failed", "tap" to tap, "code" to failure.code(), "advice" to advice)
     }
 
     override fun onAuthRequired(tap: ULong, transaction: TransactionInformation): Delivered {

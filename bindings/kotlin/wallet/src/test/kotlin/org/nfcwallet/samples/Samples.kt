@@ -1,13 +1,13 @@
-/** What KDoc and the README show; `SamplesTest` runs it. */
+/** What KDoc and the pages show; `SamplesTest` runs it. */
 package org.nfcwallet.samples
 
 import java.nio.file.Path
 import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.filterIsInstance
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.map
 import org.nfcwallet.*
 
-// [quick-start]
 fun configOf(folder: Path, trustKey: ByteArray): WalletConfig = WalletConfig(
     dataDirectory = folder.toString(),
     mppId = "sandbox-mpp",
@@ -26,7 +26,6 @@ suspend fun payForTheFirstTime(
         holdToTerminal { apdu -> wallet.processApdu(apdu) }
     }
 }
-// [quick-start]
 
 fun chooseTheScreen(wallet: NFCWallet): Flow<Page> = wallet.status.map { it.page() }
 
@@ -49,3 +48,29 @@ suspend fun lockAndUnlock(wallet: NFCWallet): List<Suspender> {
     wallet.lock()
     return wallet.unlock()
 }
+
+/** What the user is offered after a failure, of a call or of a tap. */
+fun offerAfter(advice: Advice?): String =
+    when (advice) {
+        Advice.RETRY -> "Try again"
+        Advice.RECONNECT -> "Log in"
+        Advice.AUTHENTICATE -> "Show that it is you"
+        Advice.REPLENISH, Advice.SYNC -> "Refresh the card"
+        Advice.UNLOCK -> "Unlock the card"
+        Advice.CONFIRM -> "Confirm the card"
+        Advice.REACTIVATE -> "Set the card up anew"
+        Advice.FREE_SPACE -> "Free storage"
+        Advice.UPDATE_APP -> "Update"
+        Advice.REPORT_BUG -> "Contact support"
+        null -> "" // the app's own decision, or a payment that this card does not make
+    }
+
+suspend fun fillUp(wallet: NFCWallet): String =
+    try {
+        "${wallet.replenish()} new credentials"
+    } catch (error: WalletException) {
+        offerAfter(error.advice())
+    }
+
+suspend fun afterTheNextTap(wallet: NFCWallet): String =
+    wallet.taps.filterIsInstance<TapEvent.Failed>().map { offerAfter(it.failure.advice()) }.first()

@@ -1,0 +1,39 @@
+package org.nfcwallet.sample
+
+import android.app.KeyguardManager
+import android.content.ComponentName
+import android.content.Context
+import android.nfc.NfcAdapter
+import android.nfc.cardemulation.CardEmulation
+import android.os.PowerManager
+import android.provider.Settings
+import org.nfcwallet.DeviceFingerprint
+import org.nfcwallet.DeviceInfo
+import org.nfcwallet.DeviceState
+import org.nfcwallet.IntegrityVerdict
+
+/** What the phone says of itself. Each tap asks, and waits 100 ms: system services answer within a few. */
+class PhoneFacts(private val context: Context) : DeviceInfo {
+    private val power = context.getSystemService(PowerManager::class.java)
+    private val keyguard = context.getSystemService(KeyguardManager::class.java)
+    private val service = ComponentName(context, PayService::class.java)
+
+    /** Set by the app's integrity checks, which take seconds and run beside. Until then nothing is known. */
+    @Volatile
+    var verdict: IntegrityVerdict = IntegrityVerdict.Unsafe("not checked yet")
+
+    override fun fingerprint(): DeviceFingerprint =
+        DeviceFingerprint(Settings.Secure.getString(context.contentResolver, Settings.Secure.ANDROID_ID))
+
+    override fun state(): DeviceState {
+        val nfc = NfcAdapter.getDefaultAdapter(context)
+        val cards = nfc?.let(CardEmulation::getInstance)
+        return DeviceState(
+            nfcOn = nfc?.isEnabled == true,
+            defaultPaymentApp = cards?.isDefaultServiceForCategory(service, CardEmulation.CATEGORY_PAYMENT) == true,
+            screenOn = power.isInteractive,
+            unlocked = !keyguard.isDeviceLocked,
+            integrity = verdict,
+        )
+    }
+}

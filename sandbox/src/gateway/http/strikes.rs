@@ -1,0 +1,84 @@
+//! Faults on the road between gateway and payment provider, planned ahead.
+
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+use crate::token_service::locked;
+
+/// What goes wrong with a call of the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strike {
+    /// The provider never gets it.
+    LoseRequest,
+    /// The provider acts, and its answer is lost.
+    LoseAnswer,
+    /// The provider acts, and says `U`.
+    AnswerUnknown,
+}
+
+/// When it goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StrikeRule {
+    /// The API, for example `pay`.
+    pub api: String,
+    /// What goes wrong.
+    pub fault: Strike,
+    /// So many calls are struck, one after the other. Default 1.
+    #[serde(default = "once")]
+    pub times: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// The plan; of two rules for one API the older strikes first.
+#[derive(Debug, Default)]
+pub struct Strikes {
+    rules: Mutex<Vec<StrikeRule>>,
+}
+
+impl Strikes {
+    /// Adds a rule.
+    pub fn add(&self, rule: StrikeRule) {
+        locked(&self.rules).push(rule);
+    }
+
+    /// Forgets all rules.
+    pub fn clear(&self) {
+        locked(&self.rules).clear();
+    }
+
+    /// The rules that have not struck as often as they will.
+    #[must_use]
+    pub fn pending(&self) -> Vec<StrikeRule> {
+        locked(&self.rules).clone()
+    }
+
+    pub(super) fn strike(&self, api: &str) -> Option<Strike> {
+        let mut rules = locked(&self.rules);
+        let rule = rules.iter_mut().find(|rule| rule.api == api && rule.times > 0)?;
+        rule.times -= 1;
+        let fault = rule.fault;
+        rules.retain(|rule| rule.times > 0);
+        Some(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_strikes_its_own_api_as_often_as_planned() {
+        let strikes = Strikes::default();
+        strikes.add(serde_json::from_str(r#"{"api":"pay","fault":"lose_answer","times":2}"#).unwrap());
+        assert_eq!(strikes.strike("refund"), None);
+        let struck: Vec<_> = (0..3).map(|_| strikes.strike("pay")).collect();
+        assert_eq!(struck, [Some(Strike::LoseAnswer), Some(Strike::LoseAnswer), None]);
+        assert_eq!(strikes.pending(), []);
+    }
+}

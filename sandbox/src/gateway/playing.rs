@@ -1,0 +1,54 @@
+//! Taking an event and making its calls at once, for whoever waits for what it came to.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::books::Call;
+use super::events::SchemeEvent;
+use super::{CallKind, Gateway, GatewayError, RowId};
+
+/// Between two looks at a call that another task makes.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// What an event came to, so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Played {
+    /// The row of the table that fitted.
+    pub row: RowId,
+    /// The calls that it asked for, each made at least once. One without a final answer is still due.
+    pub calls: Vec<Call>,
+}
+
+impl Gateway {
+    /// Takes `event` and makes its calls. The same event again makes none anew and answers the same.
+    ///
+    /// # Errors
+    /// As [`Gateway::take`].
+    pub async fn play(&self, event: &SchemeEvent) -> Result<Played, GatewayError> {
+        let row = self.take(event)?;
+        loop {
+            self.work().await?;
+            let calls = self.calls_of(event)?;
+            if !self.is_under_way(&calls) {
+                return Ok(Played { row, calls });
+            }
+            self.clock.sleep(PAUSE).await;
+        }
+    }
+
+    fn calls_of(&self, event: &SchemeEvent) -> Result<Vec<Call>, GatewayError> {
+        let own = [format!("refund-{}", event.id()), format!("adjust-{}", event.id())];
+        let undoes = matches!(event, SchemeEvent::Reversal(_) | SchemeEvent::Expiry(_));
+        let mut calls = self.books.calls()?;
+        calls.retain(|call| {
+            let cancels = call.kind == CallKind::Cancel && call.auth_id.as_ref() == event.auth_id();
+            own.contains(&call.request_id) || undoes && cancels
+        });
+        Ok(calls)
+    }
+
+    fn is_under_way(&self, calls: &[Call]) -> bool {
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.iter().any(|call| under_way.contains(&call.seq))
+    }
+}
