@@ -55,7 +55,8 @@ pub(crate) struct PaymentItem {
     result_code: String,
     /// What the merchant asked for.
     amount: Amount,
-    /// What the account was charged.
+    /// What the account is charged if the payment succeeds. Of one that failed nothing was taken, and of a
+    /// cancelled one all was given back.
     charged: Amount,
     /// What came back to the account.
     refunded: Amount,

@@ -92,7 +92,9 @@ pub(crate) fn keys(command: &KeysCommand) -> anyhow::Result<ExitCode> {
 
 /// Compares the books.
 pub(crate) fn audit(flags: &ConfigFlags) -> anyhow::Result<ExitCode> {
-    let store = open_store(&flags.load()?)?;
+    let config = flags.load()?;
+    is_there(&config)?;
+    let store = open_store(&config)?;
     let audit = block_on(ledger::audit(&store))?.context("the books cannot be read")?;
     for (finding, count) in &audit.findings {
         println!("{}: {count}", meaning(*finding));
@@ -136,6 +138,15 @@ fn meaning(finding: Finding) -> &'static str {
         Finding::Refund => "refunds that do not agree with the journal",
         Finding::Cancel => "cancelled payments that have not given back what they took",
     }
+}
+
+/// A database that would have to be made first holds no books to vouch for.
+fn is_there(config: &Config) -> anyhow::Result<()> {
+    let file = config.store.url.reveal().strip_prefix("sqlite:").filter(|path| *path != ":memory:");
+    let missing = file.filter(|path| !std::path::Path::new(path).exists());
+    missing.map_or(Ok(()), |path| {
+        anyhow::bail!("store.url: the file {path} is not there; name the database with --database")
+    })
 }
 
 fn open_store(config: &Config) -> anyhow::Result<Store> {
