@@ -10,6 +10,7 @@ use alipayplus::payment::mpp::{Pay, PayAnswer, PayRequest};
 use alipayplus::server::{ApiRouter, Caller, ServerOptions};
 use alipayplus::{DateTime, ResultInfo};
 use anyhow::{Context, Result};
+use mpp_server::config::VARIABLE_PREFIX;
 use serde::Deserialize;
 
 use super::party::Party;
@@ -69,7 +70,10 @@ impl Server {
         party.write(folder)?;
         let [key, public] = ["key", "public"].map(|name| folder.join(name).display().to_string());
         let mut command = Command::new(program);
-        // Nothing of this folder's or the environment's own configuration.
+        // The configuration of whoever runs this is not what is measured.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(VARIABLE_PREFIX)) {
+            command.env_remove(name);
+        }
         command.args(["serve", "--log-level", "error", "--database", database]).current_dir(folder);
         for (field, value) in [
             ("listen.app", "127.0.0.1:0"),

@@ -68,7 +68,7 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: Secret::new("sqlite:mpp-server.db"), connections: 4 }
+        Self { url: Secret::new("sqlite:mpp-server.db"), connections: 8 }
     }
 }
 

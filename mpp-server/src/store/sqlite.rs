@@ -14,8 +14,11 @@ use super::queue::{Job, Queue, Wish};
 use super::tx::{Done, Link, Statement, Tx};
 use super::value::{Cell, Row, Value};
 
-/// Another process may hold the file for this long.
+/// Another process may hold the file for this long. It is looked at after each pause: SQLite's own pauses
+/// grow to a tenth of a second, and a process that pauses so long finds the file held again by one that
+/// writes all the time.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// Jobs that share one commit, and how long they may take together. The first of them waits for the last.
 const GROUP: usize = 128;
 const GROUP_TIME: Duration = Duration::from_millis(20);
@@ -60,11 +63,11 @@ impl Session {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_EXRESCODE;
-        let connection = match place {
+        let mut connection = match place {
             Place::File(path) => Connection::open_with_flags(path, flags)?,
             Place::Memory => Connection::open_in_memory_with_flags(flags)?,
         };
-        connection.busy_timeout(BUSY_LIMIT)?;
+        connection.busy_handler(Some(wait_for_others))?;
         let journal: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
         if *place != Place::Memory && journal != "wal" {
             return Err(StoreError::Setup { reason: "the file cannot have a write-ahead log" });
@@ -140,6 +143,15 @@ impl Link for Session {
     fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
         Ok(self.connection.execute_batch(sql)?)
     }
+}
+
+/// Whether to look again, after so many looks in vain.
+fn wait_for_others(looks: i32) -> bool {
+    if BUSY_PAUSE * u32::try_from(looks).unwrap_or(u32::MAX) >= BUSY_LIMIT {
+        return false;
+    }
+    std::thread::sleep(BUSY_PAUSE);
+    true
 }
 
 fn cell(value: ValueRef<'_>) -> Result<Cell, StoreError> {
@@ -244,5 +256,16 @@ fn all_lost(mut ended: Vec<Ended>) {
     });
     for (job, _) in ended {
         job.answer(Err(reason.clone().unwrap_or(StoreError::Disk)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_is_waited_for_and_not_for_ever() {
+        assert!(wait_for_others(0) && wait_for_others(9_999));
+        assert!(!wait_for_others(10_000) && !wait_for_others(i32::MAX));
     }
 }
