@@ -97,6 +97,7 @@ fn message(notice: &Notice) -> NotifyPaymentRequest {
         payment_time: order.and(payment.payment_time_ms).and_then(DateTime::from_ms),
         customer_id: order.map(|order| order.customer_id.clone()),
         customs_declaration_amount: None,
-        pass_through_info: order.and_then(|order| order.reference.clone()),
+        // To be sent as it came or not at all, and we keep the tap's reference only.
+        pass_through_info: None,
     }
 }
