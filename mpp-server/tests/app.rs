@@ -158,6 +158,12 @@ async fn a_tap_is_found_by_its_reference_by_its_own_user_only() {
     assert_eq!(world.get("/payments", Some(&bob)).await.1, json!({ "items": [] }));
     assert_eq!(world.get("/payments/by-reference/0000000000000000", Some(&ann)).await.0, 404);
     assert_eq!(world.get("/payments/by-reference/short", Some(&ann)).await.0, 400);
+    for name in ["%00", "%FF", "x", &"%00".repeat(32), &"g".repeat(32), &"0".repeat(32)] {
+        let (status, answer) = world.get(&format!("/payments/{name}"), Some(&ann)).await;
+        assert_eq!((status, answer["code"].as_str()), (404, Some("not_found")), "{name}");
+        let (status, answer) = world.get(&format!("/payments/by-reference/{name}"), Some(&ann)).await;
+        assert_eq!((status, answer["code"].as_str()), (400, Some("bad_request")), "{name}");
+    }
 }
 
 #[tokio::test]
