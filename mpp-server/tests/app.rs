@@ -119,6 +119,15 @@ async fn where_sign_up_is_closed_only_the_password_opens() {
 }
 
 #[tokio::test]
+async fn a_new_password_ends_the_logins_of_its_user_only() {
+    let world = World::start().await;
+    let (ann, bob) = (world.log_in("ann").await, world.log_in("bob").await);
+    let passwords = mpp_server::app::passwords::Passwords::new(world.server.store().clone());
+    passwords.set("ann", "new".to_owned().into()).await.unwrap();
+    assert_eq!((world.get("/balance", Some(&ann)).await.0, world.get("/balance", Some(&bob)).await.0), (401, 200));
+}
+
+#[tokio::test]
 async fn an_embedding_program_may_decide_who_logs_in() {
     struct Doorman;
     impl LoginCheck for Doorman {
@@ -205,6 +214,8 @@ async fn a_user_hears_why_a_phone_cannot_pay() {
     let token = world.log_in("ann").await;
     assert_eq!(world.get("/service", Some(&token)).await.1, json!({ "available": true }));
     world.server.accounts.set_status("ann", mpp_server::accounts::UserStatus::Frozen).await.unwrap();
+    assert_eq!(world.get("/service", Some(&token)).await.0, 401);
+    let token = world.log_in("ann").await;
     let answer = world.get("/service", Some(&token)).await.1;
     assert_eq!(answer, json!({ "available": false, "reason": "USER_STATUS_ABNORMAL" }));
 }
