@@ -3,6 +3,7 @@
 mod flags;
 mod user;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -110,8 +111,7 @@ pub(crate) fn audit(flags: &ConfigFlags) -> anyhow::Result<ExitCode> {
 /// Prints or checks the configuration.
 pub(crate) fn config(flags: &ConfigFlags, command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     if command.example {
-        print!("{EXAMPLE}");
-        return Ok(ExitCode::SUCCESS);
+        return print_text(EXAMPLE);
     }
     flags.load()?.check_with_keys()?;
     println!("a server can start with this configuration");
@@ -124,8 +124,16 @@ pub(crate) fn openapi(side: OpenApiSide) -> anyhow::Result<ExitCode> {
         OpenApiSide::App => openapi::app(),
         OpenApiSide::Partner => openapi::partner(),
     };
-    println!("{}", serde_json::to_string_pretty(&description)?);
-    Ok(ExitCode::SUCCESS)
+    print_text(&format!("{}\n", serde_json::to_string_pretty(&description)?))
+}
+
+/// Prints a long text. A reader that has seen enough and goes, such as `head`, is no failure.
+fn print_text(text: &str) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn meaning(finding: Finding) -> &'static str {
