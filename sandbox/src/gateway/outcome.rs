@@ -28,6 +28,17 @@ pub(super) enum Known {
     NotThere,
 }
 
+impl Known {
+    /// What an answer to a repetition says of the request: nothing, if the provider's gate turned it away.
+    /// An earlier attempt may have passed.
+    fn of_a_repetition(&self) -> &Self {
+        match self {
+            Self::Failure { code } if code.is_of_the_gate() => &Self::Nothing,
+            known => known,
+        }
+    }
+}
+
 /// By any answer with nothing but a result.
 pub(super) fn of_result(result: &ResultInfo) -> Known {
     match result.result_status {
@@ -86,8 +97,10 @@ impl Gateway {
     pub(super) fn conclude(&self, call: &Call, known: &Known) -> Result<(), GatewayError> {
         let now_ms = self.clock.wall_ms();
         self.books.write(|work| {
+            let now = work.call(call.seq)?;
             // Of what was dropped or answered meanwhile, only the result of `pay` still matters.
-            let is_due = work.call(call.seq)?.is_some_and(|now| now.state == CallState::Due);
+            let is_due = now.as_ref().is_some_and(|now| now.state == CallState::Due);
+            let known = if now.is_some_and(|now| now.attempts > 1) { known.of_a_repetition() } else { known };
             let taking = Taking { work, config: &self.config, now_ms };
             match is_due || call.kind == CallKind::Pay {
                 true => taking.conclude(call, known),

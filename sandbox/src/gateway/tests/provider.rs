@@ -23,6 +23,8 @@ pub(super) enum Fate {
     RequestLost,
     /// The answer is lost.
     AnswerLost,
+    /// The provider's gate does not know the gateway's key for the moment.
+    TurnedAway,
     /// The request arrives after the next one.
     Late,
     /// The provider is not done yet.
@@ -155,6 +157,7 @@ impl Bank {
         let done = match fate {
             Fate::Fine => (Some(self.answer(&request, now_ms, false)), false),
             Fate::InProcess => (Some(self.answer(&request, now_ms, true)), false),
+            Fate::TurnedAway => (Some(request.refused(&ResultCode::KeyNotFound)), false),
             Fate::RequestLost => (None, false),
             Fate::KilledBefore => (None, true),
             Fate::AnswerLost | Fate::KilledAfter => {
@@ -283,6 +286,17 @@ impl Bank {
 }
 
 impl Request {
+    fn refused(&self, code: &ResultCode) -> Reply {
+        let result = code.clone().into();
+        match self {
+            Self::Pay(_) => Reply::Pay(PayAnswer::of(result)),
+            Self::Inquiry(_) => Reply::Inquiry(InquiryPaymentAnswer::of(result)),
+            Self::Cancel(_) => Reply::Cancel(CancelPaymentAnswer::of(result)),
+            Self::Refund(_) => Reply::Refund(RefundAnswer::of(result)),
+            Self::Adjust(_) => Reply::Adjust(AdjustRefundAnswer::of(result)),
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Pay(_) => "pay",
