@@ -94,6 +94,20 @@ fn a_first_attempt_that_the_gate_turns_away_is_declined() {
 }
 
 #[test]
+fn a_notice_that_differs_from_what_is_known_is_refused() {
+    let world = paid(GatewayConfig::default());
+    let known = world.gateway.books().payments().unwrap();
+    let good = success("pay-a", &world);
+    let other_id = NotifyPaymentRequest { payment_id: Some("another".to_owned()), ..good.clone() };
+    let other_amount = NotifyPaymentRequest { payment_amount: Some(eur(99)), ..good.clone() };
+    for notice in [other_id, other_amount] {
+        assert_eq!(world.gateway.hear(&notice).unwrap().result_code, ResultCode::RepeatReqInconsistent);
+    }
+    assert!(world.gateway.hear(&good).unwrap().is_success());
+    assert_eq!(world.gateway.books().payments().unwrap(), known);
+}
+
+#[test]
 fn who_has_too_little_is_declined_with_the_reason() {
     let mut world = World::new(GatewayConfig::default(), &[("alice", 99)], &[]);
     let asked = world.asked("a", 100);
