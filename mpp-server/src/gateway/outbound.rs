@@ -100,6 +100,7 @@ impl Outbound {
                     // It has arrived, or may have.
                     Cause::InProcess(_)
                     | Cause::Unsigned(_)
+                    | Cause::TurnedAway(_)
                     | Cause::Unverified(_)
                     | Cause::Malformed(_)
                     | Cause::HttpStatus(_)
