@@ -18,7 +18,8 @@ use cli::{ConfigCommand, ConfigFlags, KeysCommand, OpenApiSide, UserCommand};
 #[command(
     name = "mpp-server",
     version,
-    after_help = "Start here:\n  mpp-server keys new --private keys/mpp.key --public keys/mpp.pub\n  mpp-server config \
+    after_help = "Start here:\n  mpp-server keys new\n  mpp-server keys new --private keys/gateway.key --public \
+                  keys/gateway.pub    (a gateway that you play yourself)\n  mpp-server config \
                   --example > mpp-server.toml\n  mpp-server config --check\n  mpp-server user add ann --currency EUR \
                   --balance 100.00 --password-stdin\n  mpp-server serve\n\nEach field of the configuration can also be \
                   set by --set section.field=value, or by the variable MPP_SERVER__SECTION__FIELD. Flags win over \

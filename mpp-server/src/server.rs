@@ -150,7 +150,8 @@ impl MppServer {
         }));
         let partner = partner_router(&config, &parties, &payments, &clock, &metrics)?;
         let notifier = Notifier {
-            notices: Notices::with_schedule(store.clone(), clock, schedule(&config)),
+            notices: Notices::with_schedule(store.clone(), clock, schedule(&config))
+                .for_calls_of(ms(config.gateway.timeout_ms)),
             payments: payments.clone(),
             outbound,
             metrics: metrics.clone(),
@@ -247,12 +248,15 @@ fn policy(config: &Config) -> Policy {
 }
 
 fn schedule(config: &Config) -> Schedule {
-    let ms = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     Schedule {
         pauses_ms: config.notices.pauses_ms.iter().copied().map(ms).collect(),
         then_every_ms: ms(config.notices.then_every_ms),
         until_ms: ms(config.notices.until_ms),
     }
+}
+
+fn ms(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 fn session_ms(config: &Config) -> i64 {

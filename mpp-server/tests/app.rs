@@ -14,6 +14,7 @@ use common::{HandClock, World, amount, pay, with};
 use mpp_server::config::SignUp;
 use mpp_server::{Hooks, app::LoginCheck};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]
 async fn what_a_wallet_wrote_arrives_and_returns_byte_for_byte_in_the_users_name() {
@@ -56,7 +57,7 @@ async fn the_relay_keeps_its_statuses() {
     // The pause before the answer, the answer, and what the app hears.
     let cases: [(u64, Result<SdkProxyAnswer, ResultInfo>, u16, &str); 4] = [
         (0, Err(ResultCode::ProcessFail.into()), 502, "gateway_refused"),
-        (0, Ok(SdkProxyAnswer { result: ResultInfo::success(), sdk_response: None }), 502, "gateway_refused"),
+        (0, Ok(SdkProxyAnswer { result: ResultInfo::success(), sdk_response: None }), 504, "gateway_timeout"),
         (250, Err(ResultInfo::new(ResultCode::UnknownException, "expired")), 504, "gateway_timeout"),
         (900, Err(ResultCode::UnknownException.into()), 504, "gateway_timeout"),
     ];
@@ -76,6 +77,34 @@ async fn a_gateway_that_is_not_there_is_502() {
     let token = world.log_in("ann").await;
     let (status, answer) = world.post("/wallet/relay", Some(&token), &json!({ "type": "APPLY", "body": "x" })).await;
     assert_eq!((status, answer["code"].as_str()), (502, Some("gateway_unreachable")));
+}
+
+#[tokio::test]
+async fn a_gateway_that_has_the_request_and_gives_no_proper_answer_is_504() {
+    for answer in
+        ["", "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
+    {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                // Some of the request has arrived.
+                socket.readable().await.unwrap();
+                let mut request = vec![0; 64 * 1024];
+                let _ = socket.read(&mut request).await;
+                let _ = socket.write_all(answer.as_bytes()).await;
+            }
+        });
+        let world =
+            World::start_with(|config| config.gateway.url = format!("http://{address}"), Hooks::default()).await;
+        let token = world.log_in("ann").await;
+        let body = json!({ "type": "APPLY", "body": "x" });
+        let (status, heard) = world.post("/wallet/relay", Some(&token), &body).await;
+        assert_eq!((status, heard["code"].as_str()), (504, Some("gateway_timeout")), "{answer}");
+        let seen = world.server.metrics.render();
+        assert!(seen.contains(r#"mpp_relay_total{type="APPLY",outcome="undecided"} 1"#), "{seen}");
+    }
 }
 
 #[tokio::test]
@@ -119,6 +148,15 @@ async fn where_sign_up_is_closed_only_the_password_opens() {
 }
 
 #[tokio::test]
+async fn a_new_password_ends_the_logins_of_its_user_only() {
+    let world = World::start().await;
+    let (ann, bob) = (world.log_in("ann").await, world.log_in("bob").await);
+    let passwords = mpp_server::app::passwords::Passwords::new(world.server.store().clone());
+    passwords.set("ann", "new".to_owned().into()).await.unwrap();
+    assert_eq!((world.get("/balance", Some(&ann)).await.0, world.get("/balance", Some(&bob)).await.0), (401, 200));
+}
+
+#[tokio::test]
 async fn an_embedding_program_may_decide_who_logs_in() {
     struct Doorman;
     impl LoginCheck for Doorman {
@@ -158,6 +196,12 @@ async fn a_tap_is_found_by_its_reference_by_its_own_user_only() {
     assert_eq!(world.get("/payments", Some(&bob)).await.1, json!({ "items": [] }));
     assert_eq!(world.get("/payments/by-reference/0000000000000000", Some(&ann)).await.0, 404);
     assert_eq!(world.get("/payments/by-reference/short", Some(&ann)).await.0, 400);
+    for name in ["%00", "%FF", "x", &"%00".repeat(32), &"g".repeat(32), &"0".repeat(32)] {
+        let (status, answer) = world.get(&format!("/payments/{name}"), Some(&ann)).await;
+        assert_eq!((status, answer["code"].as_str()), (404, Some("not_found")), "{name}");
+        let (status, answer) = world.get(&format!("/payments/by-reference/{name}"), Some(&ann)).await;
+        assert_eq!((status, answer["code"].as_str()), (400, Some("bad_request")), "{name}");
+    }
 }
 
 #[tokio::test]
@@ -199,6 +243,8 @@ async fn a_user_hears_why_a_phone_cannot_pay() {
     let token = world.log_in("ann").await;
     assert_eq!(world.get("/service", Some(&token)).await.1, json!({ "available": true }));
     world.server.accounts.set_status("ann", mpp_server::accounts::UserStatus::Frozen).await.unwrap();
+    assert_eq!(world.get("/service", Some(&token)).await.0, 401);
+    let token = world.log_in("ann").await;
     let answer = world.get("/service", Some(&token)).await.1;
     assert_eq!(answer, json!({ "available": false, "reason": "USER_STATUS_ABNORMAL" }));
 }

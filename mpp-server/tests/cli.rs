@@ -232,3 +232,14 @@ fn a_description_can_be_printed() {
         assert_eq!(description["openapi"], "3.1.0");
     }
 }
+
+#[test]
+fn a_reader_that_goes_early_is_no_failure() {
+    for arguments in [["openapi", "partner"], ["config", "--example"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mpp-server"));
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let done = command.args(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), String::new()), "{arguments:?}");
+    }
+}

@@ -149,9 +149,43 @@ async fn a_payment_may_name_the_place_for_its_notice() {
     // Another gateway with the same keys.
     let elsewhere = Gateway::start(&world.keys).await;
     let url = format!("http://{}/aps/api/v1/payments/notifyPayment", elsewhere.address);
-    let request = serde_json::from_value(with(pay("P1", "ann", 1), "paymentNotifyUrl", json!(url))).unwrap();
+    // A reference is kept in capitals: it must not come back other than it came.
+    let request = with(pay("P1", "ann", 1), "passThroughInfo", json!("4f524445522d3031"));
+    let request = serde_json::from_value(with(request, "paymentNotifyUrl", json!(url))).unwrap();
     assert!(world.client().call::<Pay>(&request, Default::default()).await.unwrap().into_final().is_none());
     world.server.payments.decide("P1", Decision::Accept).await.unwrap();
     until(async || !elsewhere.notices().is_empty()).await;
+    assert_eq!(elsewhere.notices()[0].pass_through_info, None);
     assert!(world.gateway.notices().is_empty());
+}
+
+#[tokio::test]
+async fn one_payment_and_one_notice_that_fail_hold_back_no_other() {
+    let slow = |config: &mut mpp_server::config::Config| {
+        config.notices.pauses_ms = vec![60_000];
+        config.notices.poll_ms = 10;
+    };
+    let world = World::start_with(slow, hooks()).await;
+    world.user("ann", 10_000).await;
+    let ids = ["P0", "P1", "P2", "P3", "P4"];
+    for id in ids {
+        let request = serde_json::from_value(pay(id, "ann", 5_00)).unwrap();
+        assert!(world.client().call::<Pay>(&request, Default::default()).await.unwrap().into_final().is_none());
+    }
+    for break_it in [
+        "CREATE TRIGGER stuck BEFORE UPDATE OF status ON notices WHEN NEW.payment_request_id = 'P1'
+            AND NEW.status = 'ACKNOWLEDGED' BEGIN SELECT RAISE(ABORT, 'stuck'); END",
+        // Overdue, and a row that cannot be read.
+        "UPDATE payments SET expires_at = 1, currency = '???' WHERE payment_request_id = 'P0'",
+    ] {
+        let broken = world.server.store().write(move |tx| tx.execute(break_it, &[])).await;
+        broken.map_err(|error: mpp_server::store::StoreError| error).unwrap();
+    }
+    for id in &ids[1..] {
+        world.server.payments.decide(id, Decision::Accept).await.unwrap();
+    }
+    until(async || world.server.metrics.render().contains("mpp_notices_waiting 1")).await;
+    let mut told: Vec<_> = world.gateway.notices().into_iter().map(|notice| notice.payment_request_id).collect();
+    told.sort();
+    assert_eq!(told, ids[1..]);
 }

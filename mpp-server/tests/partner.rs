@@ -225,6 +225,14 @@ async fn money_without_a_payment_reaches_its_user() {
     assert_eq!(world.balance("ann").await, 5_01);
     let other = with(adjust, "refundAmount", amount(6_00));
     assert_eq!(world.ask::<AdjustRefund>(other).await.result.result_code, ResultCode::RepeatReqInconsistent);
+    // Our name for the payment is enough, and the acquirer need not be said.
+    let paid = world.ask::<Pay>(pay("PX", "ann", 1_00)).await;
+    let above = json!({
+        "pspId": "MPP", "subScenarioType": "EXCEED_REFUND", "refundRequestId": "A-PX", "paymentId": paid.payment_id,
+        "refundAmount": amount(25),
+    });
+    let answer = world.ask::<AdjustRefund>(above).await;
+    assert_eq!(answer.result.result_code, ResultCode::Success, "{answer:?}");
     assert!(world.audit().await);
 }
 

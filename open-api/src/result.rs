@@ -196,6 +196,23 @@ codes! {
     MerchantKybNotQualified = "MERCHANT_KYB_NOT_QUALIFIED", Failure, "the merchant is not KYB-qualified";
 }
 
+impl ResultCode {
+    /// A server's gate gives it before the request reaches what it asks for. So it says nothing of what
+    /// became of the same request when that was sent before: keys and paths change between two attempts.
+    #[must_use]
+    pub fn is_of_the_gate(&self) -> bool {
+        matches!(
+            self,
+            Self::InvalidSignature
+                | Self::KeyNotFound
+                | Self::InvalidClient
+                | Self::NoInterfaceDef
+                | Self::MethodNotSupported
+                | Self::MediaTypeNotAcceptable
+        )
+    }
+}
+
 impl Serialize for ResultCode {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())

@@ -288,6 +288,34 @@ async fn a_failure_is_never_repeated() {
 }
 
 #[tokio::test]
+async fn a_repetition_that_is_turned_away_leaves_the_outcome_of_the_first_unknown() {
+    let gate = ResultCode::ALL.iter().filter(|code| code.is_of_the_gate());
+    assert_eq!(gate.clone().count(), 6);
+    for code in gate {
+        let lost = Act { status: 503, ..Act::signed(ResultCode::Success) };
+        let (peer, address) = Peer::start([lost, Act::signed(code.clone()), Act::signed(ResultCode::Success)]).await;
+        let client = client(address).retry(retry(&[1, 1], 60)).build().unwrap();
+        let cancel = CancelPaymentRequest {
+            acquirer_id: "A".to_owned(),
+            psp_id: "P".to_owned(),
+            payment_request_id: "pay-1".to_owned(),
+        };
+        let outcome = client.call::<CancelPayment>(&cancel, CallOptions::default()).await.unwrap();
+        let last = Cause::TurnedAway(code.clone().into());
+        assert_eq!(outcome, Outcome::Unknown(Unknown { last, attempts: 2, may_have_arrived: true }));
+        assert_eq!(peer.count(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_first_attempt_that_is_turned_away_has_failed() {
+    let (_peer, address) = Peer::start([Act::signed(ResultCode::KeyNotFound)]).await;
+    let client = client(address).retry(retry(&[1, 1], 60)).build().unwrap();
+    let outcome = client.call::<InquiryPayment>(&inquiry(), CallOptions::default()).await.unwrap();
+    assert_eq!(outcome.into_final().unwrap().result.result_code, ResultCode::KeyNotFound);
+}
+
+#[tokio::test]
 async fn repeating_ends_with_the_schedule_or_the_deadline() {
     let process = || Act::signed(ResultCode::PaymentInProcess);
     for (schedule, deadline, attempts) in

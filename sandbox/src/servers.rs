@@ -355,10 +355,7 @@ async fn work(gateway: Arc<Gateway>, mut stopped: watch::Receiver<bool>) {
         () = look_again => {}
         // Ends also when the sender is gone.
         _ = stopped.wait_for(|stop| *stop) => {}
-        ended = gateway.run() => {
-            let Err(error) = ended;
-            tracing::error!(%error, "the gateway failed");
-        }
+        never = gateway.run() => match never {},
     }
 }
 

@@ -84,6 +84,8 @@ const CREATE: &str = "INSERT INTO users (customer_id, status, kyc, currency, bal
     limit_day_count, day, day_amount, day_count, created_at)
     VALUES ($1, 'ACTIVE', $2, $3, 0, $4, $5, $6, 0, 0, 0, $7) ON CONFLICT (customer_id) DO NOTHING";
 const SET_STATUS: &str = "UPDATE users SET status = $2 WHERE customer_id = $1";
+/// Ends all logins of a user, in the transaction that makes them wrong.
+pub(crate) const END_LOGINS: &str = "DELETE FROM sessions WHERE customer_id = $1";
 const SET_KYC: &str = "UPDATE users SET kyc = $2 WHERE customer_id = $1";
 const SET_LIMITS: &str =
     "UPDATE users SET limit_payment = $2, limit_day = $3, limit_day_count = $4 WHERE customer_id = $1";
@@ -130,13 +132,20 @@ impl Accounts {
         self.store.read(move |tx| tx.query_one(user::FIND, &[(&customer_id).into()])?.map(User::read).transpose()).await
     }
 
-    /// Freezes, closes or opens an account. Payments that are not decided yet feel it.
+    /// Freezes, closes or opens an account. Payments that are not decided yet feel it. An account that is not
+    /// in use any more has no logins; its user may log in again, to look.
     ///
     /// # Errors
     /// [`AccountError::NoUser`].
     pub async fn set_status(&self, customer_id: &str, status: UserStatus) -> Result<(), AccountError> {
         let customer_id = customer_id.to_owned();
-        self.change(move |tx| tx.execute(SET_STATUS, &[(&customer_id).into(), status.as_str().into()])).await
+        let set = move |tx: &mut Tx<'_>| {
+            if status != UserStatus::Active {
+                tx.execute(END_LOGINS, &[(&customer_id).into()])?;
+            }
+            tx.execute(SET_STATUS, &[(&customer_id).into(), status.as_str().into()])
+        };
+        self.change(set).await
     }
 
     /// Says whether the user's identity is known well enough.

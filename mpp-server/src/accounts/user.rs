@@ -97,9 +97,11 @@ pub(crate) const HOLD: &str = select!("$1 FOR UPDATE");
 /// Keeps the row of a payment's user until the commit. A payment never changes its user.
 pub(crate) const HOLD_BY_PAYMENT: &str =
     select!("(SELECT customer_id FROM payments WHERE payment_request_id = $1) FOR UPDATE");
-/// Keeps the row of the user of payment `$1` of acquirer `$2`, or else of user `$3`, until the commit.
+/// Keeps the row of the user of payment `$1`, or by our name for it `$2`, of acquirer `$3` if that is not
+/// null, or else of user `$4`, until the commit.
 pub(crate) const HOLD_BY_PAYMENT_OR_ID: &str = select!(
-    "COALESCE((SELECT customer_id FROM payments WHERE payment_request_id = $1 AND acquirer_id = $2), $3) FOR UPDATE"
+    "COALESCE((SELECT customer_id FROM payments \
+     WHERE (payment_request_id = $1 OR payment_id = $2) AND (acquirer_id = $3 OR $3 IS NULL)), $4) FOR UPDATE"
 );
 
 const KEEP: &str = "UPDATE users SET balance = $2, day = $3, day_amount = $4, day_count = $5 WHERE customer_id = $1";

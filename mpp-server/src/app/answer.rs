@@ -73,7 +73,7 @@ impl AppError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "the server failed")
     }
 
-    /// The gateway said no, or nothing that can be used.
+    /// The gateway said no.
     pub(crate) fn gateway_refused() -> Self {
         Self::new(StatusCode::BAD_GATEWAY, "gateway_refused", "the gateway refused")
     }

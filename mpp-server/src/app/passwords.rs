@@ -8,6 +8,7 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use crate::accounts::END_LOGINS;
 use crate::store::{Store, StoreError, Tx};
 
 /// Characters of the longest password.
@@ -59,7 +60,7 @@ impl Passwords {
         Self { store, at_once: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// Sets a user's password, in place of the one before.
+    /// Sets a user's password, in place of the one before, and ends the user's logins.
     ///
     /// # Errors
     /// [`PasswordError`].
@@ -72,6 +73,7 @@ impl Passwords {
         let keep = move |tx: &mut Tx<'_>| {
             tx.execute(FORGET, &[(&customer_id).into()])?;
             tx.execute(KEEP, &[(&customer_id).into(), (&hash).into()])?;
+            tx.execute(END_LOGINS, &[(&customer_id).into()])?;
             Ok::<_, StoreError>(())
         };
         Ok(self.store.write(keep).await?)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alipayplus::{Amount, ResultCode};
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -55,7 +56,8 @@ pub(crate) struct PaymentItem {
     result_code: String,
     /// What the merchant asked for.
     amount: Amount,
-    /// What the account was charged.
+    /// What the account is charged if the payment succeeds. Of one that failed nothing was taken, and of a
+    /// cancelled one all was given back.
     charged: Amount,
     /// What came back to the account.
     refunded: Amount,
@@ -130,11 +132,11 @@ pub(crate) async fn history(
 pub(crate) async fn by_id(
     State(app): State<Arc<App>>,
     session: LoggedIn,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<PaymentAnswer>, AppError> {
-    let found = match id.len() {
-        // No name of ours has another length.
-        32 => app.payments.by_payment_id(&session.customer_id, &id).await?,
+    let found = match text(id) {
+        id if is_hex(&id, 32) => app.payments.by_payment_id(&session.customer_id, &id).await?,
+        // No name of ours looks so.
         _ => None,
     };
     app.with_refunds(found).await
@@ -143,13 +145,23 @@ pub(crate) async fn by_id(
 pub(crate) async fn by_reference(
     State(app): State<Arc<App>>,
     session: LoggedIn,
-    Path(reference): Path<String>,
+    reference: Result<Path<String>, PathRejection>,
 ) -> Result<Json<PaymentAnswer>, AppError> {
-    if reference.len() != 16 || !reference.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+    let reference = text(reference);
+    if !is_hex(&reference, 16) {
         return Err(AppError::bad_request("reference: is not 16 hex digits"));
     }
     let found = app.payments.by_reference(&session.customer_id, &reference.to_ascii_uppercase()).await?;
     app.with_refunds(found).await
+}
+
+/// Empty if it is no UTF-8: that names nothing.
+fn text(segment: Result<Path<String>, PathRejection>) -> String {
+    segment.map(|Path(text)| text).unwrap_or_default()
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 impl App {

@@ -41,7 +41,7 @@ pub(crate) async fn relay(State(app): State<Arc<App>>, session: LoggedIn, body: 
         Relayed::Refused => Err(AppError::gateway_refused()),
         Relayed::Unreachable => Err(AppError::gateway_unreachable()),
         Relayed::TimedOut => Err(AppError::gateway_timeout("the gateway did not answer in time")),
-        Relayed::Undecided => Err(AppError::gateway_timeout("the gateway does not know")),
+        Relayed::Undecided => Err(AppError::gateway_timeout("nobody knows what became of it")),
         Relayed::Unsigned => Err(AppError::failed()),
     }
 }

@@ -3,6 +3,7 @@
 mod flags;
 mod user;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -92,7 +93,9 @@ pub(crate) fn keys(command: &KeysCommand) -> anyhow::Result<ExitCode> {
 
 /// Compares the books.
 pub(crate) fn audit(flags: &ConfigFlags) -> anyhow::Result<ExitCode> {
-    let store = open_store(&flags.load()?)?;
+    let config = flags.load()?;
+    is_there(&config)?;
+    let store = open_store(&config)?;
     let audit = block_on(ledger::audit(&store))?.context("the books cannot be read")?;
     for (finding, count) in &audit.findings {
         println!("{}: {count}", meaning(*finding));
@@ -108,8 +111,7 @@ pub(crate) fn audit(flags: &ConfigFlags) -> anyhow::Result<ExitCode> {
 /// Prints or checks the configuration.
 pub(crate) fn config(flags: &ConfigFlags, command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     if command.example {
-        print!("{EXAMPLE}");
-        return Ok(ExitCode::SUCCESS);
+        return print_text(EXAMPLE);
     }
     flags.load()?.check_with_keys()?;
     println!("a server can start with this configuration");
@@ -122,8 +124,16 @@ pub(crate) fn openapi(side: OpenApiSide) -> anyhow::Result<ExitCode> {
         OpenApiSide::App => openapi::app(),
         OpenApiSide::Partner => openapi::partner(),
     };
-    println!("{}", serde_json::to_string_pretty(&description)?);
-    Ok(ExitCode::SUCCESS)
+    print_text(&format!("{}\n", serde_json::to_string_pretty(&description)?))
+}
+
+/// Prints a long text. A reader that has seen enough and goes, such as `head`, is no failure.
+fn print_text(text: &str) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn meaning(finding: Finding) -> &'static str {
@@ -136,6 +146,15 @@ fn meaning(finding: Finding) -> &'static str {
         Finding::Refund => "refunds that do not agree with the journal",
         Finding::Cancel => "cancelled payments that have not given back what they took",
     }
+}
+
+/// A database that would have to be made first holds no books to vouch for.
+fn is_there(config: &Config) -> anyhow::Result<()> {
+    let file = config.store.url.reveal().strip_prefix("sqlite:").filter(|path| *path != ":memory:");
+    let missing = file.filter(|path| !std::path::Path::new(path).exists());
+    missing.map_or(Ok(()), |path| {
+        anyhow::bail!("store.url: the file {path} is not there; name the database with --database")
+    })
 }
 
 fn open_store(config: &Config) -> anyhow::Result<Store> {

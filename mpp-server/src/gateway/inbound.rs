@@ -135,16 +135,13 @@ async fn adjust(
             return Err(illegal(&known));
         }
     };
-    if request.payment_request_id.is_none() && request.customer_id.is_none() {
-        // A payment's other name alone finds nobody here.
-        return Err(illegal(&FieldError::missing("paymentRequestId")));
-    }
     let command = payments::AdjustRefund {
-        acquirer_id: request.acquirer_id.unwrap_or_else(|| caller.client_id.as_str().to_owned()),
+        acquirer_id: request.acquirer_id,
         psp_id: request.psp_id,
         scenario,
         refund_request_id: request.refund_request_id,
         payment_request_id: request.payment_request_id,
+        payment_id: request.payment_id,
         customer_id: request.customer_id,
         amount: request.refund_amount,
         from_amount: request.refund_from_amount,

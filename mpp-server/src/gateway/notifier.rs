@@ -49,14 +49,18 @@ impl Notifier {
 
     /// One look at what is due. Whether more may be due now.
     async fn round(self: Arc<Self>) -> Result<bool, StoreError> {
-        self.payments.close_overdue(CLOSED_AT_ONCE).await?;
+        // One payment or notice that fails must not hold back the others.
+        if let Err(error) = self.payments.close_overdue(CLOSED_AT_ONCE).await {
+            tracing::warn!(%error, "a payment whose time is over cannot be closed; trying again");
+        }
         let due = self.notices.lease(AT_ONCE).await?;
         let more = due.len() == AT_ONCE as usize;
         let mut sending: JoinSet<Result<(), StoreError>> =
             due.into_iter().map(|notice| Arc::clone(&self).send(notice)).collect();
         while let Some(sent) = sending.join_next().await {
             match sent {
-                Ok(sent) => sent?,
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "a notice cannot be settled; its lease will run out"),
                 Err(_) => tracing::error!("a notice's task panicked; its lease will run out"),
             }
         }
@@ -97,6 +101,7 @@ fn message(notice: &Notice) -> NotifyPaymentRequest {
         payment_time: order.and(payment.payment_time_ms).and_then(DateTime::from_ms),
         customer_id: order.map(|order| order.customer_id.clone()),
         customs_declaration_amount: None,
-        pass_through_info: order.and_then(|order| order.reference.clone()),
+        // To be sent as it came or not at all, and we keep the tap's reference only.
+        pass_through_info: None,
     }
 }

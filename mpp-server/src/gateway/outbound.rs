@@ -43,13 +43,13 @@ pub(crate) enum Relayed {
     Answer(String),
     /// The request cannot be sent: it breaks a rule of the API's page.
     Illegal,
-    /// The gateway said no, or nothing that can be used.
+    /// The gateway said no, in a signed answer.
     Refused,
     /// There is no connection.
     Unreachable,
     /// Our time was up.
     TimedOut,
-    /// The gateway's time was up: it answered that it does not know.
+    /// Nobody knows what became of it: the gateway answered so, or nothing that can be used, or broke off.
     Undecided,
     /// We cannot sign.
     Unsigned,
@@ -95,10 +95,17 @@ impl Outbound {
             Ok(Outcome::Unknown(unknown)) => {
                 tracing::info!(kind, cause = unknown.last.name(), "a relayed request has no answer");
                 match unknown.last {
-                    Cause::InProcess(_) | Cause::Unsigned(_) => Relayed::Undecided,
+                    Cause::NotConnected | Cause::NotSigned(_) => Relayed::Unreachable,
                     Cause::TimedOut => Relayed::TimedOut,
-                    Cause::NotConnected | Cause::Interrupted => Relayed::Unreachable,
-                    _ => Relayed::Refused,
+                    // It has arrived, or may have.
+                    Cause::InProcess(_)
+                    | Cause::Unsigned(_)
+                    | Cause::TurnedAway(_)
+                    | Cause::Unverified(_)
+                    | Cause::Malformed(_)
+                    | Cause::HttpStatus(_)
+                    | Cause::TooLong { .. }
+                    | Cause::Interrupted => Relayed::Undecided,
                 }
             }
             Err(CallError::Request(_)) => Relayed::Illegal,
@@ -169,7 +176,8 @@ impl std::fmt::Debug for Outbound {
 fn answered(answer: SdkProxyAnswer) -> Relayed {
     match (answer.result.result_status, answer.sdk_response) {
         (ResultStatus::Success, Some(answer)) => Relayed::Answer(answer),
-        (ResultStatus::Unknown, _) => Relayed::Undecided,
-        _ => Relayed::Refused,
+        (ResultStatus::Failure, _) => Relayed::Refused,
+        // A success without its answer, too.
+        _ => Relayed::Undecided,
     }
 }

@@ -18,8 +18,7 @@ use crate::ids::make_id;
 use crate::payments::{self, Payment};
 use crate::store::{Statement, Store, StoreError, Tx, Value};
 
-/// How long a sender may take before another one may send the same notice. Longer than a call's time
-/// limits together.
+/// How long a sender may take before another one may send the same notice, unless it needs more.
 const LEASE_MS: i64 = 60_000;
 
 const INSERT: &str = "INSERT INTO notices (payment_request_id, status, created_at, attempts, due_at, leased_until)
@@ -77,6 +76,7 @@ pub struct Notices {
     store: Store,
     clock: Arc<dyn Clock>,
     schedule: Arc<Schedule>,
+    lease_ms: i64,
 }
 
 impl Notices {
@@ -89,16 +89,25 @@ impl Notices {
     /// The same, sent again by `schedule`.
     #[must_use]
     pub fn with_schedule(store: Store, clock: Arc<dyn Clock>, schedule: Schedule) -> Self {
-        Self { store, clock, schedule: Arc::new(schedule) }
+        Self { store, clock, schedule: Arc::new(schedule), lease_ms: LEASE_MS }
     }
 
-    /// At most `limit` notices that are due. They are the caller's for a minute; [`Self::settle`] each.
+    /// The same for senders that wait `call_ms` for an answer: nobody else sends as long as they may wait,
+    /// and note what they heard.
+    #[must_use]
+    pub fn for_calls_of(self, call_ms: i64) -> Self {
+        Self { lease_ms: call_ms.saturating_mul(2).saturating_add(LEASE_MS), ..self }
+    }
+
+    /// At most `limit` notices that are due. They are the caller's for a minute, or as
+    /// [`Self::for_calls_of`] says; [`Self::settle`] each.
     ///
     /// # Errors
     /// What the database says.
     pub async fn lease(&self, limit: u32) -> Result<Vec<Notice>, StoreError> {
         let (lease, now) = (make_id()?, self.clock.now_ms());
-        self.store.write(move |tx| take(tx, &lease, now, limit)).await
+        let until = now.saturating_add(self.lease_ms);
+        self.store.write(move |tx| take(tx, &lease, [now, until], limit)).await
     }
 
     /// Notes how sending went. `false` if the notice was not the caller's any more: the payment was
@@ -140,17 +149,18 @@ impl Notices {
     }
 }
 
-fn take(tx: &mut Tx<'_>, lease: &str, now: i64, limit: u32) -> Result<Vec<Notice>, StoreError> {
-    let values: [Value<'_>; 4] =
-        [lease.into(), now.saturating_add(LEASE_MS).into(), now.into(), u64::from(limit).into()];
+fn take(tx: &mut Tx<'_>, lease: &str, [now, until]: [i64; 2], limit: u32) -> Result<Vec<Notice>, StoreError> {
+    let values: [Value<'_>; 4] = [lease.into(), until.into(), now.into(), u64::from(limit).into()];
     let mut notices = Vec::new();
     for mut row in tx.query_all(LEASE, &values)? {
         let (id, created_at_ms, attempts) = (row.text()?, row.int()?, row.unsigned()?);
-        let payment = tx.query_one(payments::FIND, &[(&id).into()])?.map(Payment::read).transpose()?;
+        let payment = tx.query_one(payments::FIND, &[(&id).into()])?;
+        // One row that cannot be read must not hold back the other notices.
+        let payment = payment.and_then(|row| Payment::read(row).ok());
         let payment = payment.filter(|payment| payment.result().status() != ResultStatus::Unknown);
         match payment {
             Some(payment) => notices.push(Notice { payment, attempts, created_at_ms, lease: lease.to_owned() }),
-            None => tracing::error!("a notice has no payment that is decided"),
+            None => tracing::error!("a notice has no payment that is decided and can be read"),
         }
     }
     Ok(notices)

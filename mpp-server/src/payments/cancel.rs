@@ -10,11 +10,11 @@ use alipayplus::{Amount, ResultCode};
 
 use super::command::PaymentKey;
 use super::payment::{self, Payment, PaymentStatus};
-use super::{first_rows, write};
+use super::{Held, hold, write};
 use crate::accounts::User;
 use crate::ledger::{Account, Cause, Entry};
 use crate::notices;
-use crate::store::{Statement, StoreError, Tx};
+use crate::store::{StoreError, Tx};
 
 pub(super) fn run(
     tx: &mut Tx<'_>,
@@ -22,11 +22,8 @@ pub(super) fn run(
     calendar: &BusinessCalendar,
     now: i64,
 ) -> Result<ResultCode, StoreError> {
-    let [user, payment] = first_rows(tx.run(&[
-        Statement::new(super::HOLD_USER, &[(&key.payment_request_id).into()]),
-        Statement::new(payment::HOLD, &[(&key.payment_request_id).into()]),
-    ])?);
-    let Some(mut payment) = payment.map(Payment::read).transpose()? else {
+    let Held { mut user, payment, .. } = hold(tx, &key.payment_request_id, None)?;
+    let Some(mut payment) = payment else {
         write(tx, &[payment::insert(&Payment::cancelled(key, now).values())], None, &[])?;
         return Ok(ResultCode::Success);
     };
@@ -39,7 +36,6 @@ pub(super) fn run(
     if !calendar.may_cancel(payment.created_at_ms, now) {
         return Ok(ResultCode::CancelWindowExceed);
     }
-    let mut user = user.map(User::read).transpose()?;
     let entry = match give_back(&payment, user.as_mut(), calendar, now) {
         Ok(entry) => entry,
         Err(code) => return Ok(code),
@@ -61,11 +57,12 @@ fn give_back(
     calendar: &BusinessCalendar,
     now: i64,
 ) -> Result<Option<Entry>, ResultCode> {
-    let (Some(order), Some(user)) = (&payment.order, user) else { return Ok(None) };
     match payment.status {
         PaymentStatus::Success | PaymentStatus::PartiallyRefunded | PaymentStatus::Refunded => {}
         PaymentStatus::Processing | PaymentStatus::Failed | PaymentStatus::Closed => return Ok(None),
     }
+    // A paid payment is not closed without giving back.
+    let (Some(order), Some(user)) = (&payment.order, user) else { return Err(ResultCode::ProcessFail) };
     let left = order.charged.value.saturating_sub(order.refunded_charged);
     user.credit(left).ok_or(ResultCode::ProcessFail)?;
     let paid_at = payment.payment_time_ms.unwrap_or(payment.created_at_ms);

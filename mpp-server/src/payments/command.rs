@@ -89,8 +89,8 @@ pub enum Scenario {
 /// `adjustRefund`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdjustRefund {
-    /// Who asks.
-    pub acquirer_id: String,
+    /// Who asks, if it is said. Then the payment must be this acquirer's.
+    pub acquirer_id: Option<String>,
     /// `pspId`.
     pub psp_id: String,
     /// Why.
@@ -99,11 +99,14 @@ pub struct AdjustRefund {
     pub refund_request_id: String,
     /// The payment, where there is one. Its user gets the money.
     pub payment_request_id: Option<String>,
+    /// The payment by our name for it, where its own name is missing.
+    pub payment_id: Option<String>,
     /// Who gets the money, where there is no payment.
     pub customer_id: Option<String>,
     /// `refundAmount`.
     pub amount: Amount,
-    /// `refundFromAmount`: what the user gets, if it differs.
+    /// `refundFromAmount`: what the user gets. Without it that is `refundAmount`, at the payment's rate where
+    /// the user paid in another currency.
     pub from_amount: Option<Amount>,
     /// As in [`Pay`].
     pub key_parameters: String,
@@ -145,8 +148,9 @@ impl Refund {
 
 impl AdjustRefund {
     pub(super) fn check(&self) -> Result<(), ResultCode> {
-        check_ids([&self.acquirer_id, &self.psp_id, &self.refund_request_id])?;
-        check_ids(self.payment_request_id.iter().chain(&self.customer_id))?;
+        check_ids([&self.psp_id, &self.refund_request_id])?;
+        let optional = [&self.acquirer_id, &self.payment_request_id, &self.payment_id, &self.customer_id];
+        check_ids(optional.into_iter().flatten())?;
         check_texts([&self.key_parameters])
     }
 }

@@ -4,10 +4,9 @@ use alipayplus::ResultCode;
 use alipayplus::business_time::BusinessCalendar;
 
 use super::payment::{self, Payment, PaymentStatus};
-use super::{first_rows, pay, write};
-use crate::accounts::User;
+use super::{Held, hold, pay, write};
 use crate::notices;
-use crate::store::{Statement, StoreError, Tx};
+use crate::store::{StoreError, Tx};
 
 /// What somebody, or something, decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,15 +29,11 @@ pub(super) fn run(
     calendar: &BusinessCalendar,
     now: i64,
 ) -> Result<Option<Payment>, StoreError> {
-    let [user, payment] = first_rows(tx.run(&[
-        Statement::new(super::HOLD_USER, &[payment_request_id.into()]),
-        Statement::new(payment::HOLD, &[payment_request_id.into()]),
-    ])?);
-    let Some(mut payment) = payment.map(Payment::read).transpose()? else { return Ok(None) };
+    let Held { mut user, payment, .. } = hold(tx, payment_request_id, None)?;
+    let Some(mut payment) = payment else { return Ok(None) };
     if payment.status != PaymentStatus::Processing {
         return Ok(Some(payment));
     }
-    let mut user = user.map(User::read).transpose()?;
     let result = match (decision, pay::charge(&payment, user.as_mut(), calendar, now)) {
         (Decision::Accept, charged) => charged,
         (Decision::Reject, Err(ResultCode::OrderIsClosed)) => Err(ResultCode::OrderIsClosed),

@@ -96,9 +96,6 @@ pub struct Payments {
     policy: Policy,
 }
 
-/// Keeps the row of a payment's user until the commit.
-const HOLD_USER: &str = accounts::HOLD_BY_PAYMENT;
-
 impl Payments {
     /// The payments of `store`.
     #[must_use]
@@ -190,14 +187,17 @@ impl Payments {
     /// time to time, by any number of processes. How many were found.
     ///
     /// # Errors
-    /// What the database says.
+    /// What the database says of the last one that could not be closed; the others are closed then.
     pub async fn close_overdue(&self, limit: u64) -> Result<usize, StoreError> {
         let now = self.clock.now_ms();
         let overdue = self.store.read(move |tx| decide::overdue(tx, now, limit)).await?;
+        let mut outcome = Ok(overdue.len());
         for id in &overdue {
-            self.decide(id, Decision::Reject).await?;
+            if let Err(error) = self.decide(id, Decision::Reject).await {
+                outcome = Err(error);
+            }
         }
-        Ok(overdue.len())
+        outcome
     }
 }
 
@@ -220,6 +220,36 @@ fn write(tx: &mut Tx<'_>, rows: &[Statement<'_>], user: Option<&User>, entries: 
     statements.extend(entries.iter().map(|values| ledger::book(values)));
     tx.finish(&statements)?;
     Ok(())
+}
+
+/// A payment and its user, both kept until the commit.
+struct Held {
+    user: Option<User>,
+    payment: Option<Payment>,
+    /// The first row of the further statement.
+    other: Option<Row>,
+}
+
+/// Holds a payment and its user, and runs one statement more, in one round trip.
+fn hold(tx: &mut Tx<'_>, payment_request_id: &str, other: Option<Statement<'_>>) -> Result<Held, StoreError> {
+    let id = [payment_request_id.into()];
+    let holds = [Statement::new(accounts::HOLD_BY_PAYMENT, &id), Statement::new(payment::HOLD, &id)];
+    let statements: Vec<_> = holds.into_iter().chain(other).collect();
+    let [user, payment, other] = first_rows(tx.run(&statements)?);
+    let payment = payment.map(Payment::read).transpose()?;
+    let user = user_of(tx, payment.as_ref(), user.map(User::read).transpose()?)?;
+    Ok(Held { user, payment, other })
+}
+
+/// The user of `payment`, held, where `user` was looked for through the payment. On PostgreSQL each statement
+/// sees what was committed before it, so a payment that came between two of them has been seen by the second
+/// one alone. Its user is held late then, against the order; the store repeats a job that this locks out.
+fn user_of(tx: &mut Tx<'_>, payment: Option<&Payment>, user: Option<User>) -> Result<Option<User>, StoreError> {
+    let Some(order) = payment.and_then(|payment| payment.order.as_ref()) else { return Ok(user) };
+    if user.as_ref().is_some_and(|user| user.customer_id == order.customer_id) {
+        return Ok(user);
+    }
+    tx.query_one(accounts::HOLD, &[(&order.customer_id).into()])?.map(User::read).transpose()
 }
 
 /// The first row of each of `N` statements.

@@ -110,6 +110,12 @@ macro_rules! columns {
 pub(crate) const FIND: &str = concat!("SELECT ", columns!(), " FROM payments WHERE payment_request_id = $1");
 /// Reads a payment and keeps the row until the commit.
 pub(super) const HOLD: &str = concat!("SELECT ", columns!(), " FROM payments WHERE payment_request_id = $1 FOR UPDATE");
+/// Reads payment `$1`, or by our name for it `$2`, of acquirer `$3` if that is not null.
+pub(super) const BY_EITHER_NAME: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM payments WHERE (payment_request_id = $1 OR payment_id = $2) AND (acquirer_id = $3 OR $3 IS NULL)"
+);
 /// A user's payments before a moment and an id, newest first.
 pub(super) const OF_USER: &str = concat!(
     "SELECT ",

@@ -31,10 +31,15 @@ pub(super) fn agrees(quote: &Quote, amount: Amount, charged: Amount) -> Result<b
 
 /// What `part` of `whole` is of `charged`.
 pub(super) fn share(charged: Amount, part: u64, whole: u64) -> u64 {
+    at_rate(charged, part, whole).unwrap_or(charged.value).min(charged.value)
+}
+
+/// What `amount`, which may be more than `whole`, is where `whole` is `charged`. `None` if it is too much.
+pub(super) fn at_rate(charged: Amount, amount: u64, whole: u64) -> Option<u64> {
     let step = u128::from(step(charged.currency));
     // At most 126 bits: amounts have 63.
-    let share = round(u128::from(charged.value) * u128::from(part), u128::from(whole).max(1) * step) * step;
-    u64::try_from(share).unwrap_or(charged.value).min(charged.value)
+    let value = round(u128::from(charged.value) * u128::from(amount), u128::from(whole).max(1) * step) * step;
+    u64::try_from(value).ok()
 }
 
 /// The smallest sum that moves: amounts of IDR end in 00 (open-api facts, section 6).
@@ -128,6 +133,7 @@ mod tests {
         assert_eq!(agrees(&price, most, amount(1, "JPY")), Ok(false));
         assert_eq!(share(most, Amount::MAX, Amount::MAX), Amount::MAX);
         assert_eq!(share(most, 1, Amount::MAX), 1);
+        assert_eq!((at_rate(most, Amount::MAX, 1), at_rate(most, 2, 1)), (None, Some(Amount::MAX * 2)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use alipayplus::{Amount, Currency, ResultCode};
 
 use super::command::{Refund, check_amounts};
 use super::payment::{self, Payment, PaymentOrder, PaymentStatus};
-use super::{RefundAnswer, first_rows, rate, write};
+use super::{Held, RefundAnswer, hold, rate, write};
 use crate::accounts::User;
 use crate::ledger::{Account, Cause, Entry};
 use crate::store::{Row, Statement, StoreError, Tx, Value};
@@ -151,11 +151,8 @@ pub(super) struct Asked {
 pub(super) fn run(tx: &mut Tx<'_>, asked: &Asked) -> Result<RefundAnswer, StoreError> {
     let Asked { refund, now, .. } = asked;
     let payment_request_id = &refund.key.payment_request_id;
-    let [user, payment, earlier] = first_rows(tx.run(&[
-        Statement::new(super::HOLD_USER, &[payment_request_id.into()]),
-        Statement::new(payment::HOLD, &[payment_request_id.into()]),
-        Statement::new(FIND, &[RefundApi::Refund.as_str().into(), (&refund.refund_request_id).into()]),
-    ])?);
+    let id = [RefundApi::Refund.as_str().into(), (&refund.refund_request_id).into()];
+    let Held { mut user, payment, other: earlier } = hold(tx, payment_request_id, Some(Statement::new(FIND, &id)))?;
     if let Some(earlier) = earlier.map(RefundRecord::read).transpose()? {
         let is_same = earlier.is_of(&refund.key.acquirer_id, &refund.key.psp_id, &refund.key_parameters)
             && earlier.payment_request_id.as_ref() == Some(payment_request_id);
@@ -164,8 +161,6 @@ pub(super) fn run(tx: &mut Tx<'_>, asked: &Asked) -> Result<RefundAnswer, StoreE
     if let Err(code) = check_amounts([refund.amount].into_iter().chain(refund.from_amount)) {
         return Ok(refused(code));
     }
-    let payment = payment.map(Payment::read).transpose()?;
-    let mut user = user.map(User::read).transpose()?;
     let granted = grant(asked, payment, user.as_mut());
     if granted.as_ref().err() == Some(&ResultCode::PaymentInProcess) {
         return Ok(refused(ResultCode::PaymentInProcess));

@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::future::{join, join_all};
 use futures_util::{TryStreamExt, pin_mut};
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config, NoTls};
@@ -72,6 +73,12 @@ pub(super) fn parse(url: &str) -> Result<Config, StoreError> {
     if config.get_ssl_mode() == SslMode::Require {
         return Err(StoreError::Address { reason: "sslmode=require, but this program speaks no TLS to PostgreSQL" });
     }
+    if config.get_ssl_mode() != SslMode::Disable && !stays_here(&config) {
+        return Err(StoreError::Address {
+            reason: "another machine, and this program speaks no TLS to PostgreSQL: write sslmode=disable if \
+                     nobody can listen on the way",
+        });
+    }
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_LIMIT);
     }
@@ -79,6 +86,21 @@ pub(super) fn parse(url: &str) -> Result<Config, StoreError> {
         config.application_name("mpp-server");
     }
     Ok(config)
+}
+
+/// All hosts are sockets or addresses of this machine.
+fn stays_here(config: &Config) -> bool {
+    let is_loopback = |name: &str| name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let is_local = |host: &Host| match host {
+        Host::Tcp(name) => is_loopback(name),
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    };
+    // Where addresses are given, nobody looks the names up.
+    match config.get_hostaddrs() {
+        [] => config.get_hosts().iter().all(is_local),
+        addresses => addresses.iter().all(IpAddr::is_loopback),
+    }
 }
 
 /// Makes the schema. Must not run on a thread of an asynchronous runtime.

@@ -234,6 +234,20 @@ fn addresses_say_what_is_wrong_and_not_what_they_are() {
 }
 
 #[test]
+fn another_machine_without_tls_must_be_wanted() {
+    let parse = |place: &str| postgres::parse(&format!("postgres://mpp:secret@{place}"));
+    for far in ["db.example/mpp", "localhost,db.example/mpp", "10.0.0.7/mpp", "db.example/mpp?sslmode=prefer"] {
+        let error = parse(far).unwrap_err();
+        assert!(matches!(error, StoreError::Address { reason } if reason.contains("sslmode=disable")), "{far}");
+    }
+    assert!(parse("localhost/mpp?hostaddr=10.0.0.7").is_err());
+    for near in ["localhost/mpp", "127.0.0.1:5433/mpp", "[::1]/mpp", "%2Fvar%2Frun%2Fpostgresql/mpp"] {
+        assert!(parse(near).is_ok(), "{near}");
+    }
+    assert!(parse("db.example/mpp?sslmode=disable").is_ok());
+}
+
+#[test]
 fn a_file_that_is_no_database_is_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mpp.db");

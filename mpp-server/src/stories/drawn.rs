@@ -104,11 +104,12 @@ impl Story<'_> {
             }
             Command::Adjust { id, user, value } => {
                 let adjust = AdjustRefund {
-                    acquirer_id: "ACQ1".to_owned(),
+                    acquirer_id: Some("ACQ1".to_owned()),
                     psp_id: "PSP1".to_owned(),
                     scenario: Scenario::Unlinked,
                     refund_request_id: self.id("A", id),
                     payment_request_id: None,
+                    payment_id: None,
                     customer_id: Some(self.user(user)),
                     amount: eur(value),
                     from_amount: None,

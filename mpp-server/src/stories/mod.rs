@@ -11,4 +11,5 @@ mod refunding;
 mod reviewing;
 mod telling;
 mod topping_up;
+mod torn;
 mod world;

@@ -49,6 +49,11 @@ impl World {
         Payments::new(store, self.clock.clone(), Arc::new(NoRisk), Policy::default())
     }
 
+    /// Of the database.
+    pub(super) fn url(&self) -> &str {
+        &self.database.url
+    }
+
     /// A user with `balance` EUR cents.
     pub(super) async fn user(&self, customer_id: &str, balance: u64) {
         let limits = Limits { payment: Some(8_000), day: Some(15_000), day_count: Some(5) };
@@ -84,13 +89,24 @@ pub(super) fn on_each(story: impl AsyncFn(&World)) {
 /// As [`on_each`], with a risk control and a policy.
 pub(super) fn play(risk: Arc<dyn Risk>, policy: Policy, story: impl AsyncFn(&World)) {
     for database in databases().unwrap() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let world = World::new(database, risk.clone(), policy).await;
-            story(&world).await;
-            assert_eq!(audit(&world.store).await.unwrap().findings, []);
-        });
+        play_on(database, risk.clone(), policy, &story);
     }
+}
+
+/// As [`play`], only on PostgreSQL, if it is here.
+pub(super) fn play_on_postgres(risk: Arc<dyn Risk>, story: impl AsyncFn(&World)) {
+    for database in databases().unwrap().into_iter().filter(|database| database.url.starts_with("postgres")) {
+        play_on(database, risk.clone(), Policy::default(), &story);
+    }
+}
+
+fn play_on(database: Database, risk: Arc<dyn Risk>, policy: Policy, story: &impl AsyncFn(&World)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let world = World::new(database, risk, policy).await;
+        story(&world).await;
+        assert_eq!(audit(&world.store).await.unwrap().findings, []);
+    });
 }
 
 pub(super) fn eur(value: u64) -> Amount {

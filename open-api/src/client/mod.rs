@@ -18,6 +18,10 @@
 //! | unsigned `U` | unknown |
 //! | only one of `Signature` and `Response-Time`, either of them empty, or another `Client-Id` | unknown |
 //!
+//! A failure that the other side's gate tells ([`ResultCode::is_of_the_gate`](crate::ResultCode::is_of_the_gate))
+//! is final for a first attempt only. Of an earlier one that may have arrived it says nothing: the outcome is
+//! unknown, and the call is not repeated.
+//!
 //! A call that is dropped while it runs has an unknown outcome too.
 //!
 //! The client follows no redirects and uses no proxy of the environment. Certificates are always checked;
@@ -44,7 +48,7 @@ pub use retry::RetryPolicy;
 use crate::clock::{self, Clock};
 use crate::signature::{ClientId, KeyRing, SignatureError, SignedContent, SigningKeys};
 use crate::transport::{self, header};
-use crate::{Api, wire};
+use crate::{Answer, Api, wire};
 
 /// Calls the APIs of one other side. Clones share connections and keys.
 #[derive(Clone)]
@@ -106,6 +110,10 @@ impl Client {
         loop {
             attempts += 1;
             let last = match self.attempt::<A>(&url, body.clone(), left()).await {
+                Ok(answer) if may_have_arrived && answer.result().result_code.is_of_the_gate() => {
+                    let last = Cause::TurnedAway(answer.result().clone());
+                    return Ok(Outcome::Unknown(Unknown { last, attempts, may_have_arrived }));
+                }
                 Ok(answer) => return Ok(Outcome::Final(answer)),
                 Err(Cause::NotSigned(error)) if attempts == 1 => return Err(CallError::NotSigned(error)),
                 Err(last) => last,

@@ -44,6 +44,9 @@ pub enum Cause<A> {
     /// An unsigned answer, with status `U`, or `F` where that does not suffice. Its result is a hint.
     #[error("an unsigned answer: {0}")]
     Unsigned(ResultInfo),
+    /// A failure that says why this attempt was not looked at, after one that may have been.
+    #[error("a repetition was turned away: {0}")]
+    TurnedAway(ResultInfo),
     /// An answer that is not provably the other side's.
     #[error("an answer that cannot be verified: {0}")]
     Unverified(SignatureError),
@@ -86,6 +89,7 @@ impl<A> Cause<A> {
         match self {
             Self::InProcess(_) => "in_process",
             Self::Unsigned(_) => "unsigned",
+            Self::TurnedAway(_) => "turned_away",
             Self::Unverified(_) => "unverified",
             Self::Malformed(_) => "malformed",
             Self::HttpStatus(_) => "http_status",

@@ -1,11 +1,13 @@
 //! What a request must pass before a handler sees it.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody};
 use axum::extract::{OriginalUri, Request};
 use axum::response::Response;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Uri};
 
@@ -76,13 +78,9 @@ impl Gate {
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, ResultInfo> {
-        let limit = self.options.max_body_bytes;
-        let illegal = |text: String| ResultInfo::new(ResultCode::ParamIllegal, text);
-        match tokio::time::timeout(self.options.body_timeout, to_bytes(body, limit)).await {
-            Ok(Ok(body)) => Ok(body),
-            Ok(Err(_)) => Err(illegal(format!("the body has more than {limit} bytes, or broke off"))),
-            Err(_) => Err(illegal("the body did not arrive in time".to_owned())),
-        }
+        let read = read_up_to(body, self.options.max_body_bytes);
+        let late = |_| Err(ResultInfo::new(ResultCode::UnknownException, "the body did not arrive in time"));
+        tokio::time::timeout(self.options.body_timeout, read).await.unwrap_or_else(late)
     }
 
     fn verify(&self, uri: &str, headers: &HeaderMap, body: Bytes) -> Result<Caller, SignatureError> {
@@ -115,6 +113,20 @@ impl Gate {
             Replay::Full => Err(ResultCode::RequestTrafficExceedLimit.into()),
         }
     }
+}
+
+/// The whole body. One that is too long is the caller's fault; one that broke off may be sent again.
+async fn read_up_to(mut body: Body, limit: usize) -> Result<Bytes, ResultInfo> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| ResultInfo::new(ResultCode::UnknownException, "the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len().saturating_add(data.len()) > limit {
+            return Err(ResultInfo::new(ResultCode::ParamIllegal, format!("the body has more than {limit} bytes")));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes.freeze())
 }
 
 impl Caller {

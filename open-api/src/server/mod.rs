@@ -12,7 +12,8 @@
 //! | another method than `POST` | `METHOD_NOT_SUPPORTED` |
 //! | no API at this path | `NO_INTERFACE_DEF` |
 //! | a content type other than JSON; none is fine | `MEDIA_TYPE_NOT_ACCEPTABLE` |
-//! | a body that is too long or does not arrive; a field that breaks a rule, named in the message | `PARAM_ILLEGAL` |
+//! | a body that is too long; a field that breaks a rule, named in the message | `PARAM_ILLEGAL` |
+//! | a body that breaks off or does not arrive in time | `UNKNOWN_EXCEPTION` (`U`) |
 //! | no client id, a malformed one, one that nobody has | `INVALID_CLIENT` |
 //! | no key of this version for the client, or not now | `KEY_NOT_FOUND` |
 //! | no signature, a malformed or wrong one; a time outside the window | `INVALID_SIGNATURE` |

@@ -73,15 +73,19 @@ impl Gateway {
         self.work_on(None).await
     }
 
-    /// Works until it is dropped, or until the books fail.
-    ///
-    /// # Errors
-    /// [`GatewayError::Books`]. What was done until then is written down.
-    pub async fn run(&self) -> Result<std::convert::Infallible, GatewayError> {
+    /// Works until it is dropped. Where the books fail it pauses for a second, and goes on: what was done
+    /// until then is written down.
+    pub async fn run(&self) -> std::convert::Infallible {
+        const PAUSE: Duration = Duration::from_secs(1);
         loop {
             let changed = self.changed.notified();
-            let next_at_ms = self.work().await?;
-            self.wait(changed, next_at_ms).await;
+            match self.work().await {
+                Ok(next_at_ms) => self.wait(changed, next_at_ms).await,
+                Err(error) => {
+                    tracing::error!(%error, "the gateway failed; it goes on");
+                    self.clock.sleep(PAUSE).await;
+                }
+            }
         }
     }
 
@@ -216,5 +220,62 @@ struct UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.seq);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use futures_util::FutureExt;
+    use nfcwallet_core::host::{BoxFuture, Clock};
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::gateway::tests::provider::Provider;
+    use crate::gateway::tests::world::NOON_MS;
+    use crate::gateway::{Books, GatewayConfig};
+
+    /// Mends the books in the first pause; the second never ends.
+    struct Mending {
+        file: PathBuf,
+        pauses: Mutex<Vec<Duration>>,
+    }
+
+    impl Clock for Mending {
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn wall_ms(&self) -> i64 {
+            NOON_MS
+        }
+
+        fn sleep(&self, pause: Duration) -> BoxFuture<()> {
+            let mut pauses = self.pauses.lock().unwrap();
+            pauses.push(pause);
+            if pauses.len() > 1 {
+                return Box::pin(std::future::pending());
+            }
+            Connection::open(&self.file).unwrap().execute_batch("ALTER TABLE away RENAME TO call").unwrap();
+            Box::pin(async {})
+        }
+
+        fn deadline(&self, _: Duration) -> BoxFuture<()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn the_work_goes_on_after_the_books_have_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("books");
+        let books = Arc::new(Books::open(&file).unwrap());
+        Connection::open(&file).unwrap().execute_batch("ALTER TABLE call RENAME TO away").unwrap();
+        let clock = Arc::new(Mending { file, pauses: Mutex::default() });
+        let provider = Arc::new(Provider::new(clock.clone(), &[], &[]));
+        let gateway = Gateway::new(GatewayConfig::default(), books, provider, clock.clone());
+        assert!(gateway.run().now_or_never().is_none());
+        assert_eq!(*clock.pauses.lock().unwrap(), [Duration::from_secs(1), Duration::from_hours(1)]);
     }
 }

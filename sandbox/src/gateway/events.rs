@@ -206,6 +206,20 @@ impl SchemeEvent {
         }
     }
 
+    /// The same, whenever it happened.
+    pub(super) fn is_same_but_for_time(&self, other: &Self) -> bool {
+        let mut timed = other.clone();
+        let time_ms = match &mut timed {
+            Self::Authorisation(event) => &mut event.time_ms,
+            Self::Reversal(event) => &mut event.time_ms,
+            Self::Clearing(event) => &mut event.time_ms,
+            Self::Expiry(event) => &mut event.time_ms,
+            Self::Refund(event) => &mut event.time_ms,
+        };
+        *time_ms = self.time_ms();
+        timed == *self
+    }
+
     /// The amount that it names.
     #[must_use]
     pub fn amount(&self) -> Option<Amount> {

@@ -7,7 +7,7 @@ use super::books::{Account, Call, CallState};
 use super::events::SchemeId;
 use super::mpp::CallOutcome;
 use super::taking::Taking;
-use super::{CallKind, Gateway, GatewayError, PaymentState, Trigger};
+use super::{CallKind, Gateway, GatewayError, Payment, PaymentState, Trigger};
 
 /// What became known by an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,17 @@ pub(super) enum Known {
     },
     /// The provider knows no such payment.
     NotThere,
+}
+
+impl Known {
+    /// What an answer to a repetition says of the request: nothing, if the provider's gate turned it away.
+    /// An earlier attempt may have passed.
+    fn of_a_repetition(&self) -> &Self {
+        match self {
+            Self::Failure { code } if code.is_of_the_gate() => &Self::Nothing,
+            known => known,
+        }
+    }
 }
 
 /// By any answer with nothing but a result.
@@ -63,8 +74,15 @@ fn with_id(known: Known, payment_id: Option<String>) -> Known {
     }
 }
 
+/// What the notice names is what is written down, as far as both know it.
+fn fits(notice: &NotifyPaymentRequest, payment: &Payment) -> bool {
+    let other_id = notice.payment_id.as_ref().zip(payment.payment_id.as_ref()).is_some_and(|(one, other)| one != other);
+    notice.payment_amount.is_none_or(|amount| amount == payment.amount()) && !other_id
+}
+
 impl Gateway {
-    /// Takes a `notifyPayment`: the provider tells by itself how a payment ended.
+    /// Takes a `notifyPayment`: the provider tells by itself how a payment ended. A notice with another
+    /// amount, or with another `paymentId` than is known, is refused and changes nothing.
     ///
     /// # Errors
     /// [`GatewayError::Books`].
@@ -75,6 +93,9 @@ impl Gateway {
             let Some(payment) = work.payment_by_request(&notice.payment_request_id)? else {
                 return Ok(ResultCode::OrderNotExist.into());
             };
+            if !fits(notice, &payment) {
+                return Ok(ResultCode::RepeatReqInconsistent.into());
+            }
             Taking { work, config: &self.config, now_ms }.learn_result(&payment.auth_id, &known)?;
             Ok(ResultInfo::success())
         })?;
@@ -86,8 +107,10 @@ impl Gateway {
     pub(super) fn conclude(&self, call: &Call, known: &Known) -> Result<(), GatewayError> {
         let now_ms = self.clock.wall_ms();
         self.books.write(|work| {
+            let now = work.call(call.seq)?;
             // Of what was dropped or answered meanwhile, only the result of `pay` still matters.
-            let is_due = work.call(call.seq)?.is_some_and(|now| now.state == CallState::Due);
+            let is_due = now.as_ref().is_some_and(|now| now.state == CallState::Due);
+            let known = if now.is_some_and(|now| now.attempts > 1) { known.of_a_repetition() } else { known };
             let taking = Taking { work, config: &self.config, now_ms };
             match is_due || call.kind == CallKind::Pay {
                 true => taking.conclude(call, known),
@@ -180,7 +203,9 @@ impl Taking<'_> {
     fn learn_result(&self, auth_id: &SchemeId, known: &Known) -> Result<(), GatewayError> {
         match known {
             Known::Success { payment_id } => {
-                self.note(auth_id, |payment| payment.payment_id.clone_from(payment_id))?;
+                self.note(auth_id, |payment| {
+                    payment.payment_id = payment.payment_id.take().or_else(|| payment_id.clone())
+                })?;
                 self.learn(auth_id, Trigger::PaySucceeded)
             }
             Known::Failure { code } => {
@@ -197,7 +222,7 @@ impl Taking<'_> {
         self.learn(auth_id, Trigger::PayExpired)
     }
 
-    fn note(&self, auth_id: &SchemeId, change: impl FnOnce(&mut super::Payment)) -> Result<(), GatewayError> {
+    fn note(&self, auth_id: &SchemeId, change: impl FnOnce(&mut Payment)) -> Result<(), GatewayError> {
         let Some(mut payment) = self.work.payment(auth_id)? else { return Ok(()) };
         change(&mut payment);
         self.work.put_payment(&payment)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::books::Call;
 use super::events::SchemeEvent;
-use super::{CallKind, Gateway, GatewayError, RowId};
+use super::{Gateway, GatewayError, RowId};
 
 /// Between two looks at a call that another task makes.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -26,6 +26,11 @@ impl Gateway {
     /// As [`Gateway::take`].
     pub async fn play(&self, event: &SchemeEvent) -> Result<Played, GatewayError> {
         let row = self.take(event)?;
+        self.played(event, row).await
+    }
+
+    /// Makes the calls of `event`, which was taken and came to `row`.
+    pub(super) async fn played(&self, event: &SchemeEvent, row: RowId) -> Result<Played, GatewayError> {
         loop {
             self.work().await?;
             let calls = self.calls_of(event)?;
@@ -37,14 +42,15 @@ impl Gateway {
     }
 
     fn calls_of(&self, event: &SchemeEvent) -> Result<Vec<Call>, GatewayError> {
-        let own = [format!("refund-{}", event.id()), format!("adjust-{}", event.id())];
-        let undoes = matches!(event, SchemeEvent::Reversal(_) | SchemeEvent::Expiry(_));
-        let mut calls = self.books.calls()?;
-        calls.retain(|call| {
-            let cancels = call.kind == CallKind::Cancel && call.auth_id.as_ref() == event.auth_id();
-            own.contains(&call.request_id) || undoes && cancels
-        });
-        Ok(calls)
+        let undone = match event {
+            SchemeEvent::Reversal(_) | SchemeEvent::Expiry(_) => event.auth_id(),
+            _ => None,
+        };
+        self.books.read(|work| {
+            let mut calls = undone.map_or(Ok(Vec::new()), |auth_id| work.cancels(auth_id))?;
+            calls.extend(work.calls_back(event.id())?);
+            Ok(calls)
+        })
     }
 
     fn is_under_way(&self, calls: &[Call]) -> bool {

@@ -1,7 +1,7 @@
 //! Taking an event: the row that fits, the calls that it asks for, and the sums that it moves, in one step.
 
-use alipayplus::Amount;
 use alipayplus::model::Quote;
+use alipayplus::{Amount, ResultCode, ResultInfo};
 
 use super::books::{Account, NewCall, Work};
 use super::conversion::{Ask, Case, Plan, plan};
@@ -26,6 +26,37 @@ impl Gateway {
                 taking.lapse(Some(auth_id))?;
             }
             taking.take(event)
+        })?;
+        self.changed.notify_waiters();
+        Ok(row)
+    }
+}
+
+impl Gateway {
+    /// Takes `event` as [`Gateway::take`] does, if `check` allows it for the payment as it then stands. An
+    /// event that was seen is not checked again, and its time may differ: whoever asks again asks later.
+    ///
+    /// # Errors
+    /// As [`Gateway::take`].
+    pub(super) fn take_if(
+        &self,
+        event: &SchemeEvent,
+        check: impl FnOnce(&Payment) -> Result<(), ResultInfo>,
+    ) -> Result<Result<RowId, ResultInfo>, GatewayError> {
+        event.check()?;
+        let now_ms = self.clock.wall_ms();
+        let row = self.books.write(|work| {
+            let taking = Taking { work, config: &self.config, now_ms };
+            match work.event(event.id())? {
+                Some((seen, row)) if seen.is_same_but_for_time(event) => return Ok(Ok(row)),
+                Some(_) => return Err(GatewayError::Changed { id: event.id().clone() }),
+                None => taking.lapse(event.auth_id())?,
+            }
+            let payment = event.auth_id().map(|auth_id| work.payment(auth_id)).transpose()?.flatten();
+            match payment.map_or_else(|| Err(ResultCode::OrderNotExist.into()), |payment| check(&payment)) {
+                Ok(()) => taking.convert(event).map(Ok),
+                Err(refused) => Ok(Err(refused)),
+            }
         })?;
         self.changed.notify_waiters();
         Ok(row)
@@ -139,7 +170,7 @@ impl Taking<'_> {
         let mut payment = self.payment(&asked.auth_id, asked, asked.amount, quote.cloned())?;
         payment.standing.state = state;
         if state == PaymentState::Declined {
-            payment.code = Some(alipayplus::ResultCode::OrderIsClosed.as_str().to_owned());
+            payment.code = Some(ResultCode::OrderIsClosed.as_str().to_owned());
             self.work.put_payment(&payment)?;
             return self.take_kept(&asked.auth_id);
         }

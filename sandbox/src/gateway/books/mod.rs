@@ -157,6 +157,14 @@ impl Books {
         self.read(|work| work.payment(auth_id))
     }
 
+    /// The payment with this `paymentRequestId` towards the payment provider.
+    ///
+    /// # Errors
+    /// [`GatewayError::Books`].
+    pub fn payment_by_request(&self, request_id: &str) -> Result<Option<Payment>, GatewayError> {
+        self.read(|work| work.payment_by_request(request_id))
+    }
+
     /// An event that was taken.
     ///
     /// # Errors

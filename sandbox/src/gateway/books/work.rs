@@ -187,6 +187,18 @@ impl<'a> Work<'a> {
         self.select_calls("1", [])
     }
 
+    /// The calls that give money back for the event `id`.
+    pub(crate) fn calls_back(&self, id: &SchemeId) -> Result<Vec<Call>, GatewayError> {
+        let adjusts = "kind IN ('adjustRefund EXCEED_REFUND', 'adjustRefund UNLINKED_REFUND') AND request_id = ?2";
+        let which = format!("kind <> 'inquiryPayment' AND (kind = 'refund' AND request_id = ?1 OR {adjusts})");
+        self.select_calls(&which, [format!("refund-{id}"), format!("adjust-{id}")])
+    }
+
+    /// The calls that cancel this payment.
+    pub(crate) fn cancels(&self, auth_id: &SchemeId) -> Result<Vec<Call>, GatewayError> {
+        self.select_calls("auth_id = ?1 AND kind = 'cancelPayment'", [auth_id.as_str()])
+    }
+
     /// The calls that are due at `now_ms`; with `auth_id` only those of this payment.
     pub(crate) fn due(&self, now_ms: i64, auth_id: Option<&SchemeId>) -> Result<Vec<Call>, GatewayError> {
         match auth_id {

@@ -76,6 +76,12 @@ impl Standing {
         self.held.saturating_sub(self.cleared)
     }
 
+    /// Nothing of it was cleared, released or refunded.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.cleared == 0 && self.refunded == 0 && self.held == self.amount
+    }
+
     /// What may still be refunded.
     #[must_use]
     pub fn refundable(&self) -> u64 {
@@ -163,7 +169,7 @@ impl Case {
 
     /// Nothing of the payment was cleared, released or refunded.
     pub(crate) fn is_untouched(&self) -> bool {
-        self.standing.is_some_and(|s| s.cleared == 0 && s.refunded == 0 && s.held == s.amount)
+        self.standing.is_some_and(|standing| standing.is_untouched())
     }
 
     pub(crate) fn is_same_day(&self) -> bool {

@@ -1,5 +1,7 @@
 //! The switches of the table.
 
+use alipayplus::business_time::BusinessCalendar;
+
 /// The switches of the conversion, each with its default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConversionConfig {
@@ -40,22 +42,18 @@ pub enum OverCapture {
     PayDifference,
 }
 
-const HOUR_MS: i64 = 3_600_000;
-
-/// One day in milliseconds.
-pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
+const DAY_MS: i64 = 86_400_000;
 
 impl SameDay {
     /// Whether both times, in milliseconds since 1970, are on one day.
     #[must_use]
     pub fn holds(self, one_ms: i64, other_ms: i64) -> bool {
-        let offset = match self {
+        let calendar = match self {
             Self::Never => return false,
-            Self::Utc => 0,
-            Self::UtcPlus8 => 8 * HOUR_MS,
+            Self::Utc => BusinessCalendar { offset_ms: 0, ..BusinessCalendar::ACQUIRER },
+            Self::UtcPlus8 => BusinessCalendar::ACQUIRER,
         };
-        let day = |ms: i64| ms.saturating_add(offset).div_euclid(DAY_MS);
-        day(one_ms) == day(other_ms)
+        calendar.is_same_day(one_ms, other_ms)
     }
 }
 
@@ -70,6 +68,8 @@ impl ConversionConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
 
     #[test]
     fn a_day_ends_at_sixteen_hundred_utc() {

@@ -5,28 +5,24 @@
 
 use std::sync::Arc;
 
+use alipayplus::business_time::BusinessCalendar;
 use alipayplus::payment::acquirer::{
     CancelPaymentAnswer, CancelPaymentRequest, InquiryPaymentAnswer, InquiryPaymentRequest, RefundAnswer, RefundRequest,
 };
 use alipayplus::{DateTime, ResultCode, ResultInfo};
 use sha2::{Digest, Sha256};
 
-use super::clock::ServersClock;
 use crate::gateway::{
     Call, CallState, Gateway, GatewayError, Payment, PaymentState, Refund, Reversal, SchemeEvent, SchemeId,
 };
 
-/// Until 00:15 UTC+8 of the day after the payment an acquirer may cancel (docs:
-/// integration_cashier_acq/cancel_payment).
-const CANCEL_MS: i64 = 15 * 60_000;
-const DAY_MS: i64 = 86_400_000;
-const UTC_8_MS: i64 = 8 * 3_600_000;
+/// Until when an acquirer may cancel and refund.
+const CALENDAR: BusinessCalendar = BusinessCalendar::ACQUIRER;
 
 /// The acquirer's side of the gateway.
 #[derive(Debug, Clone)]
 pub(super) struct Acquiring {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) clock: Arc<ServersClock>,
 }
 
 impl Acquiring {
@@ -50,45 +46,45 @@ impl Acquiring {
 
     pub(super) async fn cancel(self, request: CancelPaymentRequest) -> Result<CancelPaymentAnswer, ResultInfo> {
         let payment = self.find(request.payment_request_id.as_deref(), request.payment_id.as_deref())?;
-        let (now_ms, authorised_ms) = (self.clock.now_ms(), payment.standing.authorised_at_ms);
         match payment.standing.state {
-            PaymentState::Cancelled | PaymentState::Declined => return Ok(self.cancelled()),
+            PaymentState::Cancelled | PaymentState::Declined | PaymentState::Reclaimed => return Ok(self.cancelled()),
             // The gateway repeats it until it succeeds.
-            PaymentState::Cancelling => return Err(ResultCode::PaymentInProcess.into()),
-            _ if now_ms > day_ends_ms(authorised_ms).saturating_add(CANCEL_MS) => {
-                return Err(ResultCode::CancelWindowExceed.into());
-            }
-            _ => {}
+            PaymentState::Cancelling | PaymentState::Reclaiming => return Err(ResultCode::PaymentInProcess.into()),
+            PaymentState::Pending | PaymentState::Paid => {}
         }
+        let now_ms = self.gateway.clock.wall_ms();
         // Between midnight and 00:15 the day of the payment still counts.
-        let now_ms = now_ms.min(day_ends_ms(authorised_ms) - 1);
+        let day = CALENDAR.day_of(payment.standing.authorised_at_ms);
+        let time_ms = now_ms.min(CALENDAR.start_of(day.plus(1)).saturating_sub(1));
         let id = id_of("cancel", payment.auth_id.as_str())?;
-        let time_ms = self.first_time_of(&id)?.unwrap_or(now_ms);
-        let reversal = Reversal { id, auth_id: payment.auth_id.clone(), part: None, time_ms };
-        self.gateway.play(&SchemeEvent::Reversal(reversal)).await.map_err(refusal)?;
+        let reversal = SchemeEvent::Reversal(Reversal { id, auth_id: payment.auth_id.clone(), part: None, time_ms });
+        let row = self.gateway.take_if(&reversal, |payment| cancellable(payment, now_ms)).map_err(refusal)??;
+        let played = self.gateway.played(&reversal, row).await.map_err(refusal)?;
         match self.find(Some(payment.auth_id.as_str()), None)?.standing.state {
-            PaymentState::Cancelled | PaymentState::Declined => Ok(self.cancelled()),
-            PaymentState::Cancelling | PaymentState::Pending => Err(ResultCode::PaymentInProcess.into()),
-            _ => Err(ResultInfo::new(ResultCode::ProcessFail, "it was cleared or given back in part: refund the rest")),
+            PaymentState::Cancelled | PaymentState::Declined | PaymentState::Reclaimed => {}
+            PaymentState::Cancelling | PaymentState::Reclaiming | PaymentState::Pending => {
+                return Err(ResultCode::PaymentInProcess.into());
+            }
+            // Another switch of the table gives it back by refunds.
+            PaymentState::Paid if played.calls.is_empty() => return Err(refund_the_rest()),
+            PaymentState::Paid => answered(&played.calls)?,
         }
+        Ok(self.cancelled())
     }
 
     pub(super) async fn refund(self, request: RefundRequest) -> Result<RefundAnswer, ResultInfo> {
         let payment = self.find(request.payment_request_id.as_deref(), request.payment_id.as_deref())?;
         let id = id_of("refund", &request.refund_request_id)?;
-        let first_ms = self.first_time_of(&id)?;
-        if first_ms.is_none() {
-            refundable(&payment, &request)?;
-        }
-        let now_ms = self.clock.now_ms();
-        let refund = Refund {
+        let now_ms = self.gateway.clock.wall_ms();
+        let refund = SchemeEvent::Refund(Refund {
             id: id.clone(),
-            auth_id: Some(payment.auth_id.clone()),
-            user: payment.user.clone(),
+            auth_id: Some(payment.auth_id),
+            user: payment.user,
             amount: request.refund_amount,
-            time_ms: first_ms.unwrap_or(now_ms),
-        };
-        let played = self.gateway.play(&SchemeEvent::Refund(refund)).await.map_err(refusal)?;
+            time_ms: now_ms,
+        });
+        let row = self.gateway.take_if(&refund, |payment| refundable(payment, &request, now_ms)).map_err(refusal)??;
+        let played = self.gateway.played(&refund, row).await.map_err(refusal)?;
         answered(&played.calls)?;
         let config = self.gateway.config();
         Ok(RefundAnswer {
@@ -111,20 +107,17 @@ impl Acquiring {
         }
     }
 
-    /// When the event was first heard of: a repeat must be the same event.
-    fn first_time_of(&self, id: &SchemeId) -> Result<Option<i64>, ResultInfo> {
-        let event = self.gateway.books().event(id).map_err(unknown)?;
-        Ok(event.map(|event| event.time_ms()))
-    }
-
+    /// The payment that both names mean, where both are given.
     fn find(&self, request_id: Option<&str>, payment_id: Option<&str>) -> Result<Payment, ResultInfo> {
-        let payments = self.gateway.books().payments().map_err(unknown)?;
-        let is_meant = |payment: &Payment| {
-            request_id.is_none_or(|id| id == payment.auth_id.as_str())
-                && payment_id.is_none_or(|id| id == payment.request_id)
+        let books = self.gateway.books();
+        let found = match (request_id.map(SchemeId::parse), payment_id) {
+            (Some(Ok(auth_id)), _) => books.payment(&auth_id),
+            (None, Some(id)) => books.payment_by_request(id),
+            (Some(Err(_)), _) | (None, None) => Ok(None),
         };
-        let found = payments.into_iter().find(|payment| !payment.standing.beyond && is_meant(payment));
-        found.ok_or_else(|| ResultCode::OrderNotExist.into())
+        let is_meant =
+            |payment: &Payment| !payment.standing.beyond && payment_id.is_none_or(|id| id == payment.request_id);
+        found.map_err(unknown)?.filter(is_meant).ok_or_else(|| ResultCode::OrderNotExist.into())
     }
 }
 
@@ -137,14 +130,35 @@ fn result_of(payment: &Payment) -> ResultInfo {
     }
 }
 
+/// An acquirer cancels a whole payment, in its window. Of one that is cleared or given back in part nothing
+/// can be undone but by refunds.
+fn cancellable(payment: &Payment, now_ms: i64) -> Result<(), ResultInfo> {
+    match payment.standing.state {
+        PaymentState::Pending | PaymentState::Paid
+            if !CALENDAR.may_cancel(payment.standing.authorised_at_ms, now_ms) =>
+        {
+            Err(ResultCode::CancelWindowExceed.into())
+        }
+        PaymentState::Paid if !payment.standing.is_untouched() => Err(refund_the_rest()),
+        _ => Ok(()),
+    }
+}
+
+fn refund_the_rest() -> ResultInfo {
+    ResultInfo::new(ResultCode::ProcessFail, "it was cleared or given back in part: refund the rest")
+}
+
 /// An acquirer's refund stays within its payment; a scheme's may go beyond it.
-fn refundable(payment: &Payment, request: &RefundRequest) -> Result<(), ResultInfo> {
+fn refundable(payment: &Payment, request: &RefundRequest, now_ms: i64) -> Result<(), ResultInfo> {
     match payment.standing.state {
         PaymentState::Paid if request.refund_amount.currency != payment.currency => {
             Err(ResultCode::CurrencyNotSupport.into())
         }
         PaymentState::Paid if request.refund_amount.value > payment.standing.refundable() => {
             Err(ResultCode::RefundAmountExceed.into())
+        }
+        PaymentState::Paid if !CALENDAR.may_refund(payment.standing.authorised_at_ms, now_ms) => {
+            Err(ResultCode::RefundWindowExceed.into())
         }
         PaymentState::Paid => Ok(()),
         PaymentState::Pending => Err(ResultCode::PaymentInProcess.into()),
@@ -168,11 +182,6 @@ fn id_of(what: &str, name: &str) -> Result<SchemeId, ResultInfo> {
     SchemeId::parse(&format!("{what}-{short}")).map_err(unknown)
 }
 
-fn day_ends_ms(at_ms: i64) -> i64 {
-    let day = at_ms.saturating_add(UTC_8_MS).div_euclid(DAY_MS);
-    day.saturating_add(1).saturating_mul(DAY_MS).saturating_sub(UTC_8_MS)
-}
-
 fn unknown(error: GatewayError) -> ResultInfo {
     tracing::error!(%error, "the gateway's books failed");
     ResultCode::UnknownException.into()
@@ -187,3 +196,6 @@ fn refusal(error: GatewayError) -> ResultInfo {
         error => unknown(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,7 @@ impl GatewayServer {
     /// [`GatewayServerError`].
     pub fn router(self) -> Result<Router, GatewayServerError> {
         let Self { upstream, expiry, gateway, clock, journal } = self;
-        let desk = Acquiring { gateway: Arc::clone(&gateway), clock: Arc::clone(&clock) };
+        let desk = Acquiring { gateway: Arc::clone(&gateway) };
         let (inquiring, cancelling) = (desk.clone(), desk.clone());
         // The proxy ends every exchange itself.
         let options = ServerOptions { clock, handler_deadline: None, ..ServerOptions::default() };
@@ -127,8 +127,8 @@ fn from(caller: &Caller, client_id: &str) -> Result<(), ResultInfo> {
     if caller.client_id.as_str() == client_id { Ok(()) } else { Err(ResultCode::AccessDenied.into()) }
 }
 
-/// A notice of a payment that nobody knows will not become right by being repeated: it is acknowledged
-/// with the reason.
+/// A notice of a payment that nobody knows, or of another one than is known, will not become right by being
+/// repeated: it is refused for good, with the reason.
 fn hear(
     gateway: &Gateway,
     notice: &provider::NotifyPaymentRequest,

@@ -1,4 +1,4 @@
-mod provider;
+pub(super) mod provider;
 mod random;
 mod stories;
-mod world;
+pub(super) mod world;

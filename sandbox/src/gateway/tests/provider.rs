@@ -16,13 +16,15 @@ use super::super::{CallOutcome, Mpp};
 
 /// What the network, or the provider's machine, does to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(in crate::gateway) enum Fate {
     /// Nothing.
     Fine,
     /// The request is lost.
     RequestLost,
     /// The answer is lost.
     AnswerLost,
+    /// The provider's gate does not know the gateway's key for the moment.
+    TurnedAway,
     /// The request arrives after the next one.
     Late,
     /// The provider is not done yet.
@@ -34,7 +36,7 @@ pub(super) enum Fate {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(in crate::gateway) enum State {
     InProcess,
     Paid,
     Failed,
@@ -42,11 +44,11 @@ pub(super) enum State {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Paid {
+pub(in crate::gateway) struct Paid {
     request: Option<PayRequest>,
-    pub(super) state: State,
+    pub(in crate::gateway) state: State,
     since_ms: i64,
-    pub(super) refunded: u64,
+    pub(in crate::gateway) refunded: u64,
     refunded_from: u64,
 }
 
@@ -63,7 +65,7 @@ impl Paid {
     }
 
     /// In the merchant's currency.
-    pub(super) fn net(&self) -> i128 {
+    pub(in crate::gateway) fn net(&self) -> i128 {
         match (&self.request, self.state) {
             (Some(request), State::Paid) => i128::from(request.payment_amount.value) - i128::from(self.refunded),
             _ => 0,
@@ -90,51 +92,51 @@ enum Reply {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Bank {
-    pub(super) balances: BTreeMap<String, i128>,
-    pub(super) payments: BTreeMap<String, Paid>,
+pub(in crate::gateway) struct Bank {
+    pub(in crate::gateway) balances: BTreeMap<String, i128>,
+    pub(in crate::gateway) payments: BTreeMap<String, Paid>,
     refunds: BTreeMap<String, RefundRequest>,
     adjusts: BTreeMap<String, AdjustRefundRequest>,
     /// What must never happen, and did.
-    pub(super) faults: Vec<String>,
-    pub(super) seen: Vec<&'static str>,
+    pub(in crate::gateway) faults: Vec<String>,
+    pub(in crate::gateway) seen: Vec<&'static str>,
     fates: VecDeque<Fate>,
     late: Vec<Request>,
 }
 
-pub(super) struct Provider {
-    pub(super) bank: Mutex<Bank>,
+pub(in crate::gateway) struct Provider {
+    pub(in crate::gateway) bank: Mutex<Bank>,
     clock: Arc<dyn Clock>,
 }
 
 impl Provider {
-    pub(super) fn new(clock: Arc<dyn Clock>, users: &[(&str, i128)], fates: &[Fate]) -> Self {
+    pub(in crate::gateway) fn new(clock: Arc<dyn Clock>, users: &[(&str, i128)], fates: &[Fate]) -> Self {
         let balances = users.iter().map(|(user, balance)| ((*user).to_owned(), *balance)).collect();
         Self { bank: Mutex::new(Bank { balances, fates: fates.iter().copied().collect(), ..Bank::default() }), clock }
     }
 
-    pub(super) fn set_fates(&self, fates: &[Fate]) {
+    pub(in crate::gateway) fn set_fates(&self, fates: &[Fate]) {
         self.bank.lock().unwrap().fates = fates.iter().copied().collect();
     }
 
     /// In the merchant's currency: what users paid, less what they were given.
-    pub(super) fn net(&self) -> i128 {
+    pub(in crate::gateway) fn net(&self) -> i128 {
         let bank = self.bank.lock().unwrap();
         let adjusted: i128 = bank.adjusts.values().map(|adjust| i128::from(adjust.refund_amount.value)).sum();
         bank.payments.values().map(Paid::net).sum::<i128>() - adjusted
     }
 
     /// What was paid beyond authorisations.
-    pub(super) fn beyond(&self) -> i128 {
+    pub(in crate::gateway) fn beyond(&self) -> i128 {
         let bank = self.bank.lock().unwrap();
         bank.payments.iter().filter(|(id, _)| id.starts_with("pay-~over-")).map(|(_, paid)| paid.net()).sum()
     }
 
-    pub(super) fn balance(&self, user: &str) -> i128 {
+    pub(in crate::gateway) fn balance(&self, user: &str) -> i128 {
         self.bank.lock().unwrap().balances[user]
     }
 
-    pub(super) fn seen(&self) -> Vec<&'static str> {
+    pub(in crate::gateway) fn seen(&self) -> Vec<&'static str> {
         self.bank.lock().unwrap().seen.clone()
     }
 
@@ -155,6 +157,7 @@ impl Bank {
         let done = match fate {
             Fate::Fine => (Some(self.answer(&request, now_ms, false)), false),
             Fate::InProcess => (Some(self.answer(&request, now_ms, true)), false),
+            Fate::TurnedAway => (Some(request.refused(&ResultCode::KeyNotFound)), false),
             Fate::RequestLost => (None, false),
             Fate::KilledBefore => (None, true),
             Fate::AnswerLost | Fate::KilledAfter => {
@@ -283,6 +286,17 @@ impl Bank {
 }
 
 impl Request {
+    fn refused(&self, code: &ResultCode) -> Reply {
+        let result = code.clone().into();
+        match self {
+            Self::Pay(_) => Reply::Pay(PayAnswer::of(result)),
+            Self::Inquiry(_) => Reply::Inquiry(InquiryPaymentAnswer::of(result)),
+            Self::Cancel(_) => Reply::Cancel(CancelPaymentAnswer::of(result)),
+            Self::Refund(_) => Reply::Refund(RefundAnswer::of(result)),
+            Self::Adjust(_) => Reply::Adjust(AdjustRefundAnswer::of(result)),
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Pay(_) => "pay",

@@ -71,6 +71,43 @@ fn an_authorisation_is_paid_by_the_taps_user() {
 }
 
 #[test]
+fn a_repetition_that_the_gate_turns_away_does_not_end_a_payment_that_may_have_been_made() {
+    let mut world = world(&[Fate::AnswerLost, Fate::TurnedAway]);
+    let asked = world.asked("a", 100);
+    assert_eq!(world.authorise(&asked), approved("a"));
+    assert_eq!(world.provider.seen(), ["pay", "pay", "pay"]);
+
+    world.provider.set_fates(&[Fate::AnswerLost, Fate::TurnedAway]);
+    let refund = world.refund(Some("a"), 30);
+    world.gateway.take(&refund).unwrap();
+    world.settle();
+    assert!(world.gateway.books().refused_refunds().unwrap().is_empty());
+    assert_eq!((world.provider.balance("alice"), world.sum(Account::Owed)), (WEALTH - 70, 0));
+}
+
+#[test]
+fn a_first_attempt_that_the_gate_turns_away_is_declined() {
+    let mut world = world(&[Fate::TurnedAway]);
+    let asked = world.asked("a", 100);
+    assert_eq!(world.authorise(&asked), declined(ResultCode::KeyNotFound));
+    assert_eq!((world.provider.seen(), world.provider.balance("alice")), (vec!["pay"], WEALTH));
+}
+
+#[test]
+fn a_notice_that_differs_from_what_is_known_is_refused() {
+    let world = paid(GatewayConfig::default());
+    let known = world.gateway.books().payments().unwrap();
+    let good = success("pay-a", &world);
+    let other_id = NotifyPaymentRequest { payment_id: Some("another".to_owned()), ..good.clone() };
+    let other_amount = NotifyPaymentRequest { payment_amount: Some(eur(99)), ..good.clone() };
+    for notice in [other_id, other_amount] {
+        assert_eq!(world.gateway.hear(&notice).unwrap().result_code, ResultCode::RepeatReqInconsistent);
+    }
+    assert!(world.gateway.hear(&good).unwrap().is_success());
+    assert_eq!(world.gateway.books().payments().unwrap(), known);
+}
+
+#[test]
 fn who_has_too_little_is_declined_with_the_reason() {
     let mut world = World::new(GatewayConfig::default(), &[("alice", 99)], &[]);
     let asked = world.asked("a", 100);
