@@ -11,7 +11,8 @@ use super::{CallKind, Gateway, GatewayConfig, GatewayError, Payment, PaymentStat
 
 impl Gateway {
     /// Takes an event of the scheme; the calls that it asks for are made by [`Gateway::work`]. The row of
-    /// the table says what it came to. The same event again changes nothing.
+    /// the table says what it came to. The same event again changes nothing; its time may differ, for
+    /// whoever asks again asks later.
     ///
     /// # Errors
     /// [`GatewayError::Changed`] if the event, or its authorisation, was seen with another content;
@@ -82,7 +83,7 @@ struct Cause<'a> {
 impl Taking<'_> {
     pub(super) fn take(&self, event: &SchemeEvent) -> Result<RowId, GatewayError> {
         match self.work.event(event.id())? {
-            Some((seen, row)) if seen == *event => Ok(row),
+            Some((seen, row)) if seen.is_same_but_for_time(event) => Ok(row),
             Some(_) => Err(GatewayError::Changed { id: event.id().clone() }),
             None => self.convert(event),
         }

@@ -371,6 +371,8 @@ fn the_same_event_counts_once_and_a_changed_one_is_refused() {
     assert_eq!(world.gateway.take(&event).unwrap(), RowId::R8);
     assert_eq!(world.gateway.take(&event).unwrap(), RowId::R8);
     let SchemeEvent::Reversal(mut changed) = event else { unreachable!() };
+    changed.time_ms += 1;
+    assert_eq!(world.gateway.take(&SchemeEvent::Reversal(changed.clone())).unwrap(), RowId::R8);
     changed.part = Some(eur(41));
     let refused = world.gateway.take(&SchemeEvent::Reversal(changed));
     assert!(matches!(refused, Err(GatewayError::Changed { .. })), "{refused:?}");
