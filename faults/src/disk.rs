@@ -17,7 +17,7 @@ use crate::vfs;
 #[error("SQLite refused the virtual file system (code {0})")]
 pub struct InstallError(pub(crate) i32);
 
-/// SQLite's default file system in this process.
+/// SQLite's default file system in this process, for the folders that were named to it.
 #[derive(Debug, Default)]
 pub struct Disk {
     folders: Mutex<HashMap<PathBuf, Arc<Mutex<State>>>>,
@@ -119,17 +119,26 @@ impl Disk {
         })
     }
 
-    /// The folder that holds the databases in question.
+    /// The folder that holds the databases in question. From now on their files are this disk's; files
+    /// in folders that were never named stay the file system's.
     pub fn folder(&self, path: &Path) -> Folder {
-        // The same folder under two names would have two sets of faults.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
-        Folder(Arc::clone(folders.entry(path).or_default()))
+        Folder(Arc::clone(self.lock().entry(real(path)).or_default()))
     }
 
-    pub(crate) fn folder_of(&self, file: &Path) -> Folder {
-        self.folder(file.parent().unwrap_or(Path::new(".")))
+    /// The folder of `file`, if somebody named it.
+    pub(crate) fn folder_of(&self, file: &Path) -> Option<Folder> {
+        let folder = real(file.parent().unwrap_or(Path::new(".")));
+        self.lock().get(&folder).map(|state| Folder(Arc::clone(state)))
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Arc<Mutex<State>>>> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The same folder under two names would have two sets of faults.
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 impl Folder {

@@ -1,8 +1,8 @@
 //! The C side: an `sqlite3_vfs` whose files are a [`Disk`]'s.
 //!
 //! <https://sqlite.org/vfs.html>. The methods are those of version 1, without shared memory: a log is
-//! then only possible with `locking_mode=EXCLUSIVE`. What is not about files (time, randomness,
-//! sleeping, full path names) is left to the file system that was the default before.
+//! then only possible with `locking_mode=EXCLUSIVE`. Files in other folders, and what is not about files
+//! (time, randomness, sleeping, full path names), are left to the file system that was the default before.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -50,22 +50,33 @@ static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
     xUnfetch: None,
 };
 
+/// What the registered file system leads to.
+struct Mount {
+    disk: &'static Disk,
+    /// The default before it.
+    before: *mut ffi::sqlite3_vfs,
+}
+
 /// Makes `disk` the default.
 pub(crate) fn register(disk: &'static Disk) -> Result<(), InstallError> {
     // SAFETY: a null name asks for the default; SQLite initialises itself, and its own file systems
     // live as long as the process. The struct is plain data.
-    let Some(mut vfs) = (unsafe { ffi::sqlite3_vfs_find(std::ptr::null()).as_ref().copied() }) else {
-        return Err(InstallError(ffi::SQLITE_ERROR));
+    let (before, vfs) = unsafe {
+        let before = ffi::sqlite3_vfs_find(std::ptr::null());
+        (before, before.as_ref().copied())
     };
-    vfs.szOsFile = c_int::try_from(size_of::<OpenFile>()).map_err(|_| InstallError(ffi::SQLITE_ERROR))?;
+    let mut vfs = vfs.ok_or(InstallError(ffi::SQLITE_ERROR))?;
+    // Room for a file of either.
+    let size = c_int::try_from(size_of::<OpenFile>()).map_err(|_| InstallError(ffi::SQLITE_ERROR))?;
+    vfs.szOsFile = vfs.szOsFile.max(size);
     vfs.pNext = std::ptr::null_mut();
     vfs.zName = c"faulty-disk".as_ptr();
-    vfs.pAppData = std::ptr::from_ref(disk).cast_mut().cast();
+    vfs.pAppData = Box::into_raw(Box::new(Mount { disk, before })).cast();
     vfs.xOpen = Some(open);
     vfs.xDelete = Some(delete);
     vfs.xAccess = Some(access);
     let vfs = Box::leak(Box::new(vfs));
-    // SAFETY: `vfs`, its name and its `disk` live as long as the process.
+    // SAFETY: `vfs`, its name and its mount live as long as the process.
     match unsafe { ffi::sqlite3_vfs_register(vfs, 1) } {
         ffi::SQLITE_OK => Ok(()),
         code => Err(InstallError(code)),
@@ -74,9 +85,9 @@ pub(crate) fn register(disk: &'static Disk) -> Result<(), InstallError> {
 
 /// # Safety
 /// `vfs` is the one that [`register`] made.
-unsafe fn disk<'a>(vfs: *mut ffi::sqlite3_vfs) -> &'a Disk {
-    // SAFETY: `pAppData` points to a `Disk` that is never freed, and that is shared only.
-    unsafe { &*(*vfs).pAppData.cast::<Disk>() }
+unsafe fn mount<'a>(vfs: *mut ffi::sqlite3_vfs) -> &'a Mount {
+    // SAFETY: `pAppData` points to a `Mount` that is never freed, and that is shared only.
+    unsafe { &*(*vfs).pAppData.cast::<Mount>() }
 }
 
 /// # Safety
@@ -119,10 +130,15 @@ unsafe extern "C" fn open(
     // call `close`.
     unsafe { (*file).pMethods = std::ptr::null() };
     // SAFETY: called by SQLite with our vfs, and a name that lives for the call.
-    let (disk, path) = unsafe { (disk(vfs), path(name)) };
+    let (mount, path) = unsafe { (mount(vfs), path(name)) };
     // A temporary file has no name; the store keeps such things in memory.
     let Some(path) = path else { return ffi::SQLITE_CANTOPEN };
-    let folder = disk.folder_of(path);
+    let Some(folder) = mount.disk.folder_of(path) else {
+        // SAFETY: SQLite's own arguments, and its own file system, for which there is room.
+        return unsafe {
+            (*mount.before).xOpen.map_or(ffi::SQLITE_CANTOPEN, |open| open(mount.before, name, file, flags, out_flags))
+        };
+    };
     let create = flags & ffi::SQLITE_OPEN_CREATE != 0;
     let writable = flags & ffi::SQLITE_OPEN_READWRITE != 0;
     if let Err(refusal) = folder.opened(path) {
@@ -146,26 +162,38 @@ unsafe extern "C" fn open(
 
 unsafe extern "C" fn delete(vfs: *mut ffi::sqlite3_vfs, name: *const c_char, sync_folder: c_int) -> c_int {
     // SAFETY: called by SQLite with our vfs, and a name that lives for the call.
-    let (disk, path) = unsafe { (disk(vfs), path(name)) };
+    let (mount, path) = unsafe { (mount(vfs), path(name)) };
     let Some(path) = path else { return ffi::SQLITE_IOERR_DELETE };
+    let Some(folder) = mount.disk.folder_of(path) else {
+        // SAFETY: as in `open`.
+        return unsafe {
+            (*mount.before).xDelete.map_or(ffi::SQLITE_IOERR_DELETE, |delete| delete(mount.before, name, sync_folder))
+        };
+    };
     if !path.exists() {
         return ffi::SQLITE_IOERR_DELETE_NOENT;
     }
     let operation = Operation::Delete { durably: sync_folder != 0 };
-    let result = disk.folder_of(path).perform(path, &operation, || std::fs::remove_file(path));
+    let result = folder.perform(path, &operation, || std::fs::remove_file(path));
     done(result, ffi::SQLITE_IOERR_DELETE)
 }
 
 unsafe extern "C" fn access(
     vfs: *mut ffi::sqlite3_vfs,
     name: *const c_char,
-    _flags: c_int,
+    flags: c_int,
     result: *mut c_int,
 ) -> c_int {
     // SAFETY: called by SQLite with our vfs, and a name that lives for the call.
-    let (disk, path) = unsafe { (disk(vfs), path(name)) };
+    let (mount, path) = unsafe { (mount(vfs), path(name)) };
     let Some(path) = path else { return ffi::SQLITE_IOERR_ACCESS };
-    if let Err(refusal) = disk.folder_of(path).check_power() {
+    let Some(folder) = mount.disk.folder_of(path) else {
+        // SAFETY: as in `open`.
+        return unsafe {
+            (*mount.before).xAccess.map_or(ffi::SQLITE_IOERR_ACCESS, |access| access(mount.before, name, flags, result))
+        };
+    };
+    if let Err(refusal) = folder.check_power() {
         return code(refusal, ffi::SQLITE_IOERR_ACCESS);
     }
     // An empty log is no log, as for SQLite's own file system.

@@ -94,3 +94,15 @@ fn faults_have_their_own_codes_and_pass() {
     }
     assert_eq!(fill(&database, 1), 1);
 }
+
+/// The disk takes only the folders that were named to it: others keep shared memory, and so their log.
+#[test]
+fn a_database_elsewhere_stays_with_the_file_system() {
+    Disk::install().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let database = Connection::open(directory.path().join("elsewhere.db")).unwrap();
+    let log: String = database.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).unwrap();
+    assert_eq!(log, "wal");
+    database.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1);").unwrap();
+    assert_eq!(rows(&database), 1);
+}

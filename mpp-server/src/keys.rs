@@ -4,11 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::KeyPair as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use alipayplus::signature::{KeyError, SigningKey};
 use zeroize::Zeroizing;
 
 /// A fresh RSA-2048 key, as PEM.
@@ -53,14 +49,10 @@ impl NewKey {
     /// # Errors
     /// [`NewKeyError::Make`].
     pub fn generate() -> Result<Self, NewKeyError> {
-        let make = |_| NewKeyError::Make;
-        let pair = KeyPair::generate(KeySize::Rsa2048).map_err(make)?;
-        let private: Pkcs8V1Der<'_> = pair.as_der().map_err(make)?;
-        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(make)?;
-        Ok(Self {
-            private_pem: Zeroizing::new(pem("PRIVATE KEY", private.as_ref())),
-            public_pem: pem("PUBLIC KEY", public.as_ref()),
-        })
+        let make = |_: KeyError| NewKeyError::Make;
+        let key = SigningKey::generate().map_err(make)?;
+        let private_pem = key.to_pkcs8_pem().map_err(make)?;
+        Ok(Self { private_pem, public_pem: key.verifying_key().to_pem() })
     }
 
     /// Writes both halves to files that are not there yet; only the owner may read the private one.
@@ -100,22 +92,9 @@ fn write_new(path: &Path, content: &[u8], readers: Readers) -> Result<(), NewKey
     file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
-    let text = Zeroizing::new(STANDARD.encode(der));
-    let mut pem = format!("-----BEGIN {label}-----\n");
-    for (at, character) in text.chars().enumerate() {
-        if at > 0 && at % 64 == 0 {
-            pem.push('\n');
-        }
-        pem.push(character);
-    }
-    pem.push_str(&format!("\n-----END {label}-----\n"));
-    pem
-}
-
 #[cfg(test)]
 mod tests {
-    use alipayplus::signature::{SigningKey, VerifyingKey};
+    use alipayplus::signature::VerifyingKey;
 
     use super::*;
 

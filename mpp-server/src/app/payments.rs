@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::answer::AppError;
 use super::login::LoggedIn;
 use super::{App, iso_time};
-use crate::payments::{Cursor, HistoryItem, Mark, Payment, PaymentStatus, RefundRecord};
+use crate::payments::{Cursor, HistoryItem, Mark, Payment, PaymentStatus, RefundRecord, tap_reference};
 
 /// Items of a page, unless it says otherwise, and at most.
 const PAGE: u32 = 20;
@@ -135,7 +135,7 @@ pub(crate) async fn by_id(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<PaymentAnswer>, AppError> {
     let found = match text(id) {
-        id if is_hex(&id, 32) => app.payments.by_payment_id(&session.customer_id, &id).await?,
+        id if is_payment_id(&id) => app.payments.by_payment_id(&session.customer_id, &id).await?,
         // No name of ours looks so.
         _ => None,
     };
@@ -147,11 +147,9 @@ pub(crate) async fn by_reference(
     session: LoggedIn,
     reference: Result<Path<String>, PathRejection>,
 ) -> Result<Json<PaymentAnswer>, AppError> {
-    let reference = text(reference);
-    if !is_hex(&reference, 16) {
-        return Err(AppError::bad_request("reference: is not 16 hex digits"));
-    }
-    let found = app.payments.by_reference(&session.customer_id, &reference.to_ascii_uppercase()).await?;
+    let reference =
+        tap_reference(&text(reference)).ok_or_else(|| AppError::bad_request("reference: is not 16 hex digits"))?;
+    let found = app.payments.by_reference(&session.customer_id, &reference).await?;
     app.with_refunds(found).await
 }
 
@@ -160,8 +158,8 @@ fn text(segment: Result<Path<String>, PathRejection>) -> String {
     segment.map(|Path(text)| text).unwrap_or_default()
 }
 
-fn is_hex(text: &str, digits: usize) -> bool {
-    text.len() == digits && text.bytes().all(|digit| digit.is_ascii_hexdigit())
+fn is_payment_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 impl App {

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
+use crate::notices::Schedule;
+
 /// Everything that can be set. Each section has its defaults, so that a file names only what differs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -264,11 +266,12 @@ pub struct Notices {
 
 impl Default for Notices {
     fn default() -> Self {
+        let Schedule { pauses_ms, then_every_ms, until_ms } = Schedule::default();
         Self {
             all: false,
-            pauses_ms: vec![4_000, 4_000, 30_000, 60_000, 60_000, 60_000, 300_000, 300_000],
-            then_every_ms: 3_600_000,
-            until_ms: 86_400_000,
+            pauses_ms: pauses_ms.into_iter().map(i64::unsigned_abs).collect(),
+            then_every_ms: then_every_ms.unsigned_abs(),
+            until_ms: until_ms.unsigned_abs(),
             poll_ms: 1_000,
         }
     }

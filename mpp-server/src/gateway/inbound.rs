@@ -59,7 +59,7 @@ async fn pay(payments: Payments, caller: Caller, request: PayRequest) -> Result<
             pair: quote.quote_currency_pair.to_string(),
             price: quote.quote_price.to_string(),
         }),
-        reference: request.pass_through_info.as_deref().and_then(tap_reference),
+        reference: request.pass_through_info.as_deref().and_then(payments::tap_reference),
         merchant: request.order.merchant.map(merchant).unwrap_or_default(),
         expires_at_ms: request.payment_expiry_time.map(DateTime::ms),
         notify_url: request.payment_notify_url,
@@ -160,13 +160,6 @@ fn key_parameters<A: Api>(caller: &Caller) -> Result<String, ResultInfo> {
     Ok(hex::encode(keys.sha256()))
 }
 
-/// The reference that the phone gave its tap: 8 bytes as 16 hex digits, in capitals. Other texts are not
-/// ours; they are no error.
-fn tap_reference(text: &str) -> Option<String> {
-    let is_reference = text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    is_reference.then(|| text.to_ascii_uppercase())
-}
-
 /// The name that a user knows.
 fn merchant(merchant: alipayplus::model::Merchant) -> Merchant {
     let (store_name, store_mcc) = merchant
@@ -197,17 +190,4 @@ fn illegal(error: &FieldError) -> ResultInfo {
 fn unknown(error: &StoreError) -> ResultInfo {
     tracing::error!(%error, "the store failed a call of the gateway");
     result_of(error).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reference_is_eight_bytes_in_hex_and_nothing_else() {
-        assert_eq!(tap_reference("4f524445522d3031"), Some("4F524445522D3031".to_owned()));
-        for text in ["", "4F524445522D303", "4F524445522D30310", "ORDER-01ORDER-01", "4F524445522D303é"] {
-            assert_eq!(tap_reference(text), None, "{text}");
-        }
-    }
 }

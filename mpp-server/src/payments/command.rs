@@ -35,6 +35,14 @@ pub struct Merchant {
     pub mcc: Option<String>,
 }
 
+/// The reference that the phone gave its tap: 8 bytes as 16 hex digits, in capitals. Other texts are not
+/// ours; they are no error.
+#[must_use]
+pub fn tap_reference(text: &str) -> Option<String> {
+    let is_reference = text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_reference.then(|| text.to_ascii_uppercase())
+}
+
 /// `pay`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pay {
@@ -168,4 +176,17 @@ fn check_texts<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<(), Re
 pub(super) fn check_amounts(amounts: impl IntoIterator<Item = Amount>) -> Result<(), ResultCode> {
     let illegal = amounts.into_iter().any(|amount| amount.check_positive("amount").is_err());
     if illegal { Err(ResultCode::ParamIllegal) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_is_eight_bytes_in_hex_and_nothing_else() {
+        assert_eq!(tap_reference("4f524445522d3031"), Some("4F524445522D3031".to_owned()));
+        for text in ["", "4F524445522D303", "4F524445522D30310", "ORDER-01ORDER-01", "4F524445522D303é"] {
+            assert_eq!(tap_reference(text), None, "{text}");
+        }
+    }
 }

@@ -34,10 +34,9 @@ pub(super) fn run(
     if payment.status != PaymentStatus::Processing {
         return Ok(Some(payment));
     }
-    let result = match (decision, pay::charge(&payment, user.as_mut(), calendar, now)) {
-        (Decision::Accept, charged) => charged,
-        (Decision::Reject, Err(ResultCode::OrderIsClosed)) => Err(ResultCode::OrderIsClosed),
-        (Decision::Reject, _) => Err(ResultCode::RiskReject),
+    let result = match decision {
+        Decision::Accept => pay::charge(&payment, user.as_mut(), calendar, now),
+        Decision::Reject => pay::open_order(&payment, now).and(Err(ResultCode::RiskReject)),
     };
     let is_paid = result.is_ok();
     payment.decide(result, now);

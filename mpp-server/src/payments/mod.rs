@@ -24,7 +24,7 @@ use std::sync::Arc;
 use alipayplus::ResultCode;
 use alipayplus::business_time::BusinessCalendar;
 
-pub use command::{AdjustRefund, Merchant, Pay, PaymentKey, Quote, Refund, Scenario};
+pub use command::{AdjustRefund, Merchant, Pay, PaymentKey, Quote, Refund, Scenario, tap_reference};
 pub use decide::Decision;
 pub use history::{Cursor, HistoryItem, Mark, Page};
 pub use payment::{Payment, PaymentOrder, PaymentStatus};

@@ -4,7 +4,7 @@ use alipayplus::ResultCode;
 use alipayplus::business_time::BusinessCalendar;
 
 use super::command::{Pay, check_amounts};
-use super::payment::{self, Payment};
+use super::payment::{self, Payment, PaymentOrder};
 use super::risk::Verdict;
 use super::{Notify, PayAnswer, Policy, first_rows, rate, write};
 use crate::accounts::{self, User};
@@ -92,16 +92,19 @@ pub(super) fn charge(
     calendar: &BusinessCalendar,
     now: i64,
 ) -> Result<(), ResultCode> {
-    let order = payment.order.as_ref().ok_or(ResultCode::OrderIsClosed)?;
-    if order.expires_at_ms.is_some_and(|expires| now >= expires) {
-        return Err(ResultCode::OrderIsClosed);
-    }
+    let order = open_order(payment, now)?;
     let user = user.ok_or(ResultCode::UserNotExist)?;
     user.check_usable()?;
     if user.currency != order.charged.currency {
         return Err(ResultCode::CurrencyNotSupport);
     }
     user.debit(order.charged.value, calendar.start_of(calendar.day_of(now)))
+}
+
+/// What `payment` asks for, unless its time is over.
+pub(super) fn open_order(payment: &Payment, now: i64) -> Result<&PaymentOrder, ResultCode> {
+    let is_open = |order: &&PaymentOrder| order.expires_at_ms.is_none_or(|expires| now < expires);
+    payment.order.as_deref().filter(is_open).ok_or(ResultCode::OrderIsClosed)
 }
 
 /// The user's money becomes that of Alipay+.

@@ -1,13 +1,12 @@
 //! Rates: whether two amounts agree with a quote, and which part of what was paid a refund is.
 //!
-//! All in whole numbers, rounded half to even (open-api facts, section 12: our choice).
+//! The arithmetic is that of the Open API's quotes: whole numbers, rounded half to even (open-api facts,
+//! section 12: our choice).
 
-use alipayplus::{Amount, Currency, ResultCode};
+use alipayplus::model::quote::{self, ConversionError, Rounding, nearest, step};
+use alipayplus::{Amount, FieldError, ResultCode};
 
 use super::command::Quote;
-
-/// Digits of a price that fit the arithmetic below.
-const PRICE_DIGITS: usize = 18;
 
 /// Whether `amount` at `quote` is `charged`, give or take one smallest unit. The amounts are what counts;
 /// a difference is worth a warning, for the other side rounds as it likes.
@@ -15,18 +14,17 @@ const PRICE_DIGITS: usize = 18;
 /// # Errors
 /// `PARAM_ILLEGAL` if the pair does not consist of the two currencies, or the price is no number above 0.
 pub(super) fn agrees(quote: &Quote, amount: Amount, charged: Amount) -> Result<bool, ResultCode> {
-    let price = Decimal::parse(&quote.price).ok_or(ResultCode::ParamIllegal)?;
-    let (first, second) = quote.pair.split_once('/').ok_or(ResultCode::ParamIllegal)?;
-    let pair = currency(first).zip(currency(second)).ok_or(ResultCode::ParamIllegal)?;
-    let converted = if pair == (amount.currency, charged.currency) {
-        price.times(amount, charged.currency)
-    } else if pair == (charged.currency, amount.currency) {
-        price.divides(amount, charged.currency)
-    } else {
-        return Err(ResultCode::ParamIllegal);
+    let illegal = |_: FieldError| ResultCode::ParamIllegal;
+    let rate = quote::Quote {
+        quote_currency_pair: quote.pair.parse().map_err(illegal)?,
+        quote_price: quote.price.parse().map_err(illegal)?,
+        ..quote::Quote::default()
     };
-    let step = u128::from(step(charged.currency));
-    Ok(converted.is_some_and(|converted| converted.abs_diff(charged.value.into()) <= step))
+    match rate.deviation(amount, charged, Rounding::HalfEven) {
+        Ok(difference) => Ok(difference <= step(charged.currency)),
+        Err(ConversionError::TooLarge) => Ok(false),
+        Err(ConversionError::OtherCurrencies) => Err(ResultCode::ParamIllegal),
+    }
 }
 
 /// What `part` of `whole` is of `charged`.
@@ -38,63 +36,15 @@ pub(super) fn share(charged: Amount, part: u64, whole: u64) -> u64 {
 pub(super) fn at_rate(charged: Amount, amount: u64, whole: u64) -> Option<u64> {
     let step = u128::from(step(charged.currency));
     // At most 126 bits: amounts have 63.
-    let value = round(u128::from(charged.value) * u128::from(amount), u128::from(whole).max(1) * step) * step;
-    u64::try_from(value).ok()
-}
-
-/// The smallest sum that moves: amounts of IDR end in 00 (open-api facts, section 6).
-pub(super) fn step(currency: Currency) -> u64 {
-    if currency.code() == "IDR" { 100 } else { 1 }
-}
-
-/// By its letters or its number.
-fn currency(name: &str) -> Option<Currency> {
-    name.parse().ok().and_then(Currency::from_numeric).or_else(|| Currency::from_code(name))
-}
-
-/// `digits` divided by ten to the `scale`.
-struct Decimal {
-    digits: u128,
-    scale: u32,
-}
-
-impl Decimal {
-    fn parse(text: &str) -> Option<Self> {
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let digits = format!("{whole}{fraction}");
-        let is_number =
-            !digits.is_empty() && digits.len() <= PRICE_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
-        let digits = is_number.then(|| digits.parse().ok()).flatten().filter(|digits| *digits > 0)?;
-        Some(Self { digits, scale: u32::try_from(fraction.len()).ok()? })
-    }
-
-    /// `amount` times this, in the smallest unit of `to`. `None` if it does not fit.
-    fn times(&self, amount: Amount, to: Currency) -> Option<u128> {
-        let over =
-            u128::from(amount.value).checked_mul(self.digits)?.checked_mul(10_u128.checked_pow(to.exponent())?)?;
-        Some(round(over, 10_u128.checked_pow(self.scale.checked_add(amount.currency.exponent())?)?))
-    }
-
-    /// `amount` divided by this, in the smallest unit of `to`. `None` if it does not fit.
-    fn divides(&self, amount: Amount, to: Currency) -> Option<u128> {
-        let over =
-            u128::from(amount.value).checked_mul(10_u128.checked_pow(self.scale.checked_add(to.exponent())?)?)?;
-        Some(round(over, self.digits.checked_mul(10_u128.checked_pow(amount.currency.exponent())?)?))
-    }
-}
-
-/// `over` divided by `under`, which is not 0, half to even.
-fn round(over: u128, under: u128) -> u128 {
-    let (whole, rest) = (over / under, over % under);
-    match rest.cmp(&(under - rest)) {
-        std::cmp::Ordering::Less => whole,
-        std::cmp::Ordering::Equal => whole + whole % 2,
-        std::cmp::Ordering::Greater => whole + 1,
-    }
+    let paid = u128::from(charged.value) * u128::from(amount);
+    let steps = nearest(paid, u128::from(whole).max(1) * step, Rounding::HalfEven)?;
+    u64::try_from(steps * step).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use alipayplus::Currency;
+
     use super::*;
 
     fn amount(value: u64, currency: &str) -> Amount {

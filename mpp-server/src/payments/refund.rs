@@ -5,6 +5,7 @@
 //! to rounding; if Alipay+ says a few units more or less, the account of roundings bears them.
 
 use alipayplus::business_time::BusinessCalendar;
+use alipayplus::model::quote::step;
 use alipayplus::{Amount, Currency, ResultCode};
 
 use super::command::{Refund, check_amounts};
@@ -266,7 +267,7 @@ impl Split {
         let expected = if is_last { left } else { share.min(left) };
         let settled = refund.from_amount.map_or(expected, |amount| amount.value);
         // Each refund may have been rounded by one unit by either side.
-        let roundings = rate::step(currency).saturating_mul(order.refunds.saturating_add(1));
+        let roundings = step(currency).saturating_mul(order.refunds.saturating_add(1));
         let is_near = settled.abs_diff(expected) <= roundings;
         if !is_near {
             tracing::warn!("a refund's amounts differ from the payment's rate by more than rounding");

@@ -127,15 +127,21 @@ pub fn round_to_step(amount: Amount, rounding: Rounding) -> Option<Amount> {
 
 /// `top / bottom` to the nearest multiple of `step`.
 fn in_steps(top: u128, bottom: u128, step: u64, rounding: Rounding) -> Option<u64> {
-    let bottom = bottom.checked_mul(step.into())?;
+    let whole = nearest(top, bottom.checked_mul(step.into())?, rounding)?;
+    let value = whole.checked_mul(step.into())?;
+    u64::try_from(value).ok().filter(|value| *value <= Amount::MAX)
+}
+
+/// `top / bottom` to the nearest whole number; `None` if `bottom` is 0.
+#[must_use]
+pub fn nearest(top: u128, bottom: u128, rounding: Rounding) -> Option<u128> {
     let (whole, rest) = (top.checked_div(bottom)?, top.checked_rem(bottom)?);
     let up = match (rest.cmp(&(bottom - rest)), rounding) {
         (std::cmp::Ordering::Less, _) => 0,
         (std::cmp::Ordering::Equal, Rounding::HalfEven) => whole % 2,
         _ => 1,
     };
-    let value = whole.checked_add(up)?.checked_mul(step.into())?;
-    u64::try_from(value).ok().filter(|value| *value <= Amount::MAX)
+    whole.checked_add(up)
 }
 
 /// Two currencies, `X/Y`: how many Y one X costs.
