@@ -88,7 +88,7 @@ impl Step {
         let command = match self {
             Self::Fmt => Cmd::cargo("fmt --all --check"),
             Self::Clippy => Cmd::cargo("clippy --workspace --all-targets -- -D warnings"),
-            Self::Tests => Cmd::cargo("test --workspace"),
+            Self::Tests => Cmd::cargo("test --workspace --no-fail-fast"),
             Self::Interleavings => {
                 Cmd::cargo("test --package nfcwallet-core --lib --features interleavings interleavings")
             }

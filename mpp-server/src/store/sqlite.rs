@@ -68,7 +68,7 @@ impl Session {
             Place::Memory => Connection::open_in_memory_with_flags(flags)?,
         };
         connection.busy_handler(Some(wait_for_others))?;
-        let journal: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+        let journal = write_ahead(&connection)?;
         if *place != Place::Memory && journal != "wal" {
             return Err(StoreError::Setup { reason: "the file cannot have a write-ahead log" });
         }
@@ -142,6 +142,19 @@ impl Link for Session {
 
     fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
         Ok(self.connection.execute_batch(sql)?)
+    }
+}
+
+/// The journal's mode, after asking for a write-ahead log. While a server beside this one gives a new file
+/// its log, SQLite says busy at once and asks no handler.
+fn write_ahead(connection: &Connection) -> Result<String, StoreError> {
+    let mut looks = 0;
+    loop {
+        let mode = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0));
+        match mode.map_err(StoreError::from) {
+            Err(StoreError::Busy) if wait_for_others(looks) => looks += 1,
+            other => return other,
+        }
     }
 }
 
