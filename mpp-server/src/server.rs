@@ -28,7 +28,7 @@ use crate::operation::health;
 use crate::operation::metrics::Metrics;
 use crate::operation::stop::StopSignal;
 use crate::payments::{NoRisk, Notify, Payments, Policy, Risk};
-use crate::store::{Store, StoreConfig, StoreError};
+use crate::store::{Store, StoreError};
 
 /// How long a call of the gateway may take before it hears "not yet". Below the 15 s of official clients.
 const HANDLER_DEADLINE: Duration = Duration::from_secs(10);
@@ -63,10 +63,10 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The database cannot be opened.
-    #[error("store.url: {0}")]
+    #[error("store.url cannot be opened")]
     Store(#[from] StoreError),
     /// An address cannot be listened on.
-    #[error("{field} {address} cannot be listened on: {source}")]
+    #[error("{field} {address} cannot be listened on")]
     Listen {
         /// `listen.app`, `listen.partner` or `listen.ops`.
         field: &'static str,
@@ -76,10 +76,10 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The gateway cannot be called.
-    #[error("gateway.url: {0}")]
+    #[error("gateway.url cannot be called")]
     Client(#[from] BuildError),
     /// Two calls have the same path.
-    #[error("paths: {0}")]
+    #[error("paths cannot be served")]
     Paths(#[from] RouterError),
     /// A bug.
     #[error("the metrics cannot be set up")]
@@ -232,7 +232,7 @@ fn serve(listener: TcpListener, router: Router, stop: StopSignal) -> JoinHandle<
 /// Opening waits for the disk or the network.
 async fn open_store(config: &Config) -> Result<Store, StoreError> {
     let url = config.store.url.clone();
-    let options = StoreConfig { writers: config.store.connections, ..StoreConfig::default() };
+    let options = config.store.options();
     let opened = tokio::task::spawn_blocking(move || Store::open_with(url.reveal(), &options)).await;
     opened.unwrap_or(Err(StoreError::Panicked))
 }

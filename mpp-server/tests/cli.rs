@@ -131,7 +131,8 @@ async fn a_payment_is_made_and_the_log_names_nobody() {
         assert_eq!(health.status(), 200);
 
         let rival = run(folder.path(), &["audit"]);
-        assert_eq!((rival.status.code(), text(&rival.stdout).as_str()), (Some(0), "the books agree\n"));
+        let agree = "the books in sqlite:mpp-server.db agree\n";
+        assert_eq!((rival.status.code(), text(&rival.stdout).as_str()), (Some(0), agree));
         assert_eq!(server.terminate(), Some(0));
         let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
         assert!(log.contains("listening") && log.contains("stopped"), "{log}");
@@ -174,19 +175,33 @@ fn the_example_is_a_configuration_that_a_server_can_start_with() {
     run(folder.path(), &["keys", "new", "--private", "keys/gateway.key", "--public", "keys/gateway.pub"]);
     let checked = run(folder.path(), &["config", "--check"]);
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+    assert!(!folder.path().join("mpp-server.db").exists());
 }
 
 #[test]
 fn wrong_arguments_are_2_and_failures_are_1() {
     let folder = tempfile::tempdir().unwrap();
-    for wrong in [&["fly"][..], &["user"], &["config"], &["--set", "log.level"], &["openapi", "bank"], &["--app", "x"]]
-    {
+    for wrong in [
+        &["fly"][..],
+        &["user"],
+        &["config"],
+        &["--set", "log.level"],
+        &["openapi", "bank"],
+        &["--app", "x"],
+        &["user", "add", "ann", "--currency", "EURO"],
+        &["user", "add", "ann", "--currency", "EUR", "--balance", "-1"],
+        &["user", "top-up", "ann", "a lot"],
+        &["user", "limits", "ann", "--day", "few"],
+    ] {
         assert_eq!(run(folder.path(), wrong).status.code(), Some(2), "{wrong:?}");
     }
     for (failing, reason) in [
         (&["serve"][..], "identity.client_id"),
+        (&["user", "show", "nobody"], "the file mpp-server.db is not there"),
+        (&["user", "add", "ann bee", "--currency", "EUR"], "without white space"),
         (&["user", "show", "nobody"], "no user has this customer id"),
-        (&["user", "add", "ann", "--currency", "EURO"], "EURO is no currency"),
+        (&["user", "add", "ann", "--currency", "EUR", "--balance", "1.234"], "at most 2 digits"),
+        (&["user", "show", "ann", "--database", "sqlite:no/such/folder/mpp.db"], "store.url: the file"),
         (&["audit", "--database", "mysql:x"], "store.url"),
         (&["serve", "--set", "gateway.timeout_ms=1"], "gateway.timeout_ms is 1"),
         (&["audit", "--config", "missing.toml"], "missing.toml cannot be read"),
@@ -211,13 +226,17 @@ fn an_operator_keeps_accounts() {
     };
     let limited = ["user", "add", "ann", "--currency", "EUR", "--set", "limits.EUR.per_payment=5000"];
     assert!(said(&limited).ends_with("ann ACTIVE 0.00 EUR\nlimit of a payment: 50.00 EUR\n"));
-    assert_eq!(said(&["user", "top-up", "ann", "12.50", "--id", "t1"]), "12.50 EUR\n");
-    assert_eq!(said(&["user", "top-up", "ann", "12.50", "--id", "t1"]), "12.50 EUR\n");
-    said(&["user", "freeze", "ann"]);
+    let topped_up = "ann ACTIVE 12.50 EUR\nlimit of a payment: 50.00 EUR\n";
+    assert_eq!(said(&["user", "top-up", "ann", "12.50", "--id", "t1"]), topped_up);
+    assert_eq!(said(&["user", "top-up", "ann", "12.50", "--id", "t1"]), topped_up);
+    assert!(said(&["user", "freeze", "ann"]).starts_with("ann FROZEN 12.50 EUR\n"));
     assert!(said(&["user", "show", "ann"]).starts_with("ann FROZEN 12.50 EUR\n"));
-    said(&["user", "unfreeze", "ann"]);
-    assert!(said(&["user", "show", "ann"]).starts_with("ann ACTIVE"));
-    assert_eq!(said(&["audit"]), "the books agree\n");
+    assert!(said(&["user", "unfreeze", "ann"]).starts_with("ann ACTIVE"));
+    let limits = "ann ACTIVE 12.50 EUR\nlimit of a payment: 50.00 EUR\nlimit of a day: 80.00 EUR\n";
+    assert_eq!(said(&["user", "limits", "ann", "--day", "80"]), limits);
+    let limits = "ann ACTIVE 12.50 EUR\nlimit of a day: 80.00 EUR\nlimit of a day: 3 payments\n";
+    assert_eq!(said(&["user", "limits", "ann", "--payment", "none", "--day-count", "3"]), limits);
+    assert_eq!(said(&["audit"]), "the books in sqlite:mpp-server.db agree\n");
     assert_eq!(run_with_input(folder.path(), &["user", "password", "ann"], "").status.code(), Some(1));
     assert_eq!(run_with_input(folder.path(), &["user", "password", "ann"], "new\n").status.code(), Some(0));
 }

@@ -96,7 +96,7 @@ def main():
                 requests[side] = counts.get("requests", 0)
                 complaints += found + too_few(side, counts)
             books = server.audit()
-            if books != "the books agree":
+            if not (books.startswith("the books in ") and books.endswith(" agree")):
                 complaints.append(f"the audit: {books}")
     for complaint in complaints:
         print(f"FAILED {complaint}")

@@ -25,9 +25,9 @@ pub enum AccountError {
     /// Somebody has this customer id already.
     #[error("another user has this customer id")]
     Taken,
-    /// A customer id is 1 to 64 characters.
-    #[error("a customer id is 1 to 64 characters without NUL")]
-    CustomerId,
+    /// An id is 1 to 64 characters; that of a new user has no white space and nothing that cannot be seen.
+    #[error("an id is 1 to 64 characters, without white space and control characters")]
+    Id,
     /// The account is in another currency.
     #[error("the account is not in {0}")]
     Currency(Currency),
@@ -45,7 +45,7 @@ pub enum AccountError {
 /// A user to be.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewUser {
-    /// 1 to 64 characters.
+    /// 1 to 64 characters, without white space and control characters.
     pub customer_id: String,
     /// The only currency of the account.
     pub currency: Currency,
@@ -101,10 +101,12 @@ impl Accounts {
     /// A user with nothing on the account.
     ///
     /// # Errors
-    /// [`AccountError::CustomerId`], [`AccountError::Taken`].
+    /// [`AccountError::Id`], [`AccountError::Taken`].
     pub async fn create(&self, user: NewUser) -> Result<(), AccountError> {
-        if !is_id(&user.customer_id) {
-            return Err(AccountError::CustomerId);
+        // What nobody sees would make two users of one name.
+        let is_plain = !user.customer_id.chars().any(|letter| letter.is_whitespace() || letter.is_control());
+        if !is_id(&user.customer_id) || !is_plain {
+            return Err(AccountError::Id);
         }
         let now = self.clock.now_ms();
         let created = self.store.write(move |tx| {
@@ -176,7 +178,7 @@ impl Accounts {
     /// [`AccountError`]; then nothing has moved, except perhaps after [`StoreError::Unknown`]: repeat.
     pub async fn top_up(&self, top_up: TopUp) -> Result<Amount, AccountError> {
         if !is_id(&top_up.id) || !is_id(&top_up.customer_id) {
-            return Err(AccountError::CustomerId);
+            return Err(AccountError::Id);
         }
         top_up.amount.check_positive("amount").map_err(|_| AccountError::Amount)?;
         let now = self.clock.now_ms();

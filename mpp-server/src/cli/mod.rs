@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use mpp_server::config::{Config, EXAMPLE};
 use mpp_server::keys::NewKey;
-use mpp_server::ledger::{self, Finding};
+use mpp_server::ledger::{self, Finding, Found};
 use mpp_server::operation::{log, stop};
 use mpp_server::store::Store;
 use mpp_server::{Hooks, MppServer, openapi};
@@ -40,7 +40,7 @@ pub(crate) struct ConfigCommand {
     /// Print a whole configuration file, each field with its default and its meaning
     #[arg(long)]
     example: bool,
-    /// Read the configuration in use, with all keys, and say whether a server could start with it
+    /// Read the configuration in use, with all keys, and say what is missing or wrong; opens nothing else
     #[arg(long)]
     check: bool,
 }
@@ -84,8 +84,8 @@ pub(crate) fn keys(command: &KeysCommand) -> anyhow::Result<ExitCode> {
     }
     let key = NewKey::generate()?;
     key.write(private, public)?;
-    println!("{}: signs; keep it here (identity.signing_key_file)", private.display());
-    println!("{}: upload it to the gateway's console as", public.display());
+    println!("{}: signs; it stays with its owner (ours: identity.signing_key_file)", private.display());
+    println!("{}: verifies; the other side gets it. A console takes it as this one line:", public.display());
     let base64: String = key.public_pem.lines().filter(|line| !line.starts_with("-----")).collect();
     println!("{base64}");
     Ok(ExitCode::SUCCESS)
@@ -97,14 +97,16 @@ pub(crate) fn audit(flags: &ConfigFlags) -> anyhow::Result<ExitCode> {
     is_there(&config)?;
     let store = open_store(&config)?;
     let audit = block_on(ledger::audit(&store))?.context("the books cannot be read")?;
-    for (finding, count) in &audit.findings {
-        println!("{}: {count}", meaning(*finding));
+    let database = Store::describe(config.store.url.reveal());
+    for Found { finding, count, names } in &audit.findings {
+        let more = if *count > names.len() as u64 { ", …" } else { "" };
+        println!("{}: {count} ({}{more})", meaning(*finding), names.join(", "));
     }
     if audit.is_clean() {
-        println!("the books agree");
+        println!("the books in {database} agree");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("the books do not agree: stop paying, and look at the findings above");
+    println!("the books in {database} do not agree: stop paying, and look at the findings above");
     Ok(ExitCode::FAILURE)
 }
 
@@ -114,7 +116,8 @@ pub(crate) fn config(flags: &ConfigFlags, command: &ConfigCommand) -> anyhow::Re
         return print_text(EXAMPLE);
     }
     flags.load()?.check_with_keys()?;
-    println!("a server can start with this configuration");
+    println!("the configuration is complete, and its keys can be read");
+    println!("not tried: the database, the gateway, and whether the addresses are free");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -148,7 +151,7 @@ fn meaning(finding: Finding) -> &'static str {
     }
 }
 
-/// A database that would have to be made first holds no books to vouch for.
+/// A database that would have to be made first holds no books to vouch for, and no users.
 fn is_there(config: &Config) -> anyhow::Result<()> {
     let file = config.store.url.reveal().strip_prefix("sqlite:").filter(|path| *path != ":memory:");
     let missing = file.filter(|path| !std::path::Path::new(path).exists());
@@ -158,7 +161,9 @@ fn is_there(config: &Config) -> anyhow::Result<()> {
 }
 
 fn open_store(config: &Config) -> anyhow::Result<Store> {
-    Store::open(config.store.url.reveal()).context("store.url cannot be opened")
+    let url = config.store.url.reveal();
+    Store::open_with(url, &config.store.options())
+        .with_context(|| format!("store.url cannot be opened ({})", Store::describe(url)))
 }
 
 fn block_on<F: Future>(work: F) -> anyhow::Result<F::Output> {

@@ -1,17 +1,19 @@
 //! `user`: what an operator does to accounts.
 
+use std::fmt::Display;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use alipayplus::{Amount, Currency};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use mpp_server::accounts::{Accounts, NewUser, TopUp, User, UserStatus};
+use mpp_server::accounts::{Accounts, Limits, NewUser, TopUp, User, UserStatus};
 use mpp_server::app::passwords::Passwords;
 use mpp_server::clock::SystemClock;
 use mpp_server::default_limits;
 use zeroize::Zeroizing;
 
-use super::{ConfigFlags, block_on, open_store};
+use super::{ConfigFlags, block_on, is_there, open_store};
 
 /// What `user` does.
 #[derive(Debug, Subcommand)]
@@ -21,11 +23,11 @@ pub(crate) enum UserCommand {
         /// The customer id, 1 to 64 characters: what the app logs in with and the gateway pays from
         user: String,
         /// The account's currency, three letters
-        #[arg(long, value_name = "CODE")]
-        currency: String,
+        #[arg(long, value_name = "CODE", value_parser = currency)]
+        currency: Currency,
         /// What is on the account, in whole units: 100.00
-        #[arg(long, value_name = "AMOUNT")]
-        balance: Option<String>,
+        #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+        balance: Option<Decimal>,
         /// Read the user's password from standard input, one line
         #[arg(long)]
         password_stdin: bool,
@@ -40,10 +42,25 @@ pub(crate) enum UserCommand {
         /// The customer id
         user: String,
         /// In the account's currency, in whole units: 12.50
-        amount: String,
+        #[arg(allow_hyphen_values = true)]
+        amount: Decimal,
         /// A name for this top-up: done once, however often it is repeated
         #[arg(long)]
         id: Option<String>,
+    },
+    /// Set what a user may pay; a limit that is not named stays. [limits] of the configuration are for users to come
+    Limits {
+        /// The customer id
+        user: String,
+        /// By one payment, in whole units of the account's currency, or none
+        #[arg(long, value_name = "AMOUNT|none", allow_hyphen_values = true)]
+        payment: Option<Limit<Decimal>>,
+        /// In a business day (UTC+8), in whole units, or none
+        #[arg(long, value_name = "AMOUNT|none", allow_hyphen_values = true)]
+        day: Option<Limit<Decimal>>,
+        /// How many payments in a business day, or none
+        #[arg(long, value_name = "COUNT|none")]
+        day_count: Option<Limit<u32>>,
     },
     /// Set a user's password, read from standard input, one line
     Password {
@@ -65,44 +82,65 @@ pub(crate) enum UserCommand {
 /// Does it.
 pub(crate) fn user(flags: &ConfigFlags, command: UserCommand) -> anyhow::Result<ExitCode> {
     let config = flags.load()?;
+    if !matches!(command, UserCommand::Add { .. }) {
+        is_there(&config)?;
+    }
     let store = open_store(&config)?;
     let accounts = Accounts::new(store.clone(), std::sync::Arc::new(SystemClock));
     let passwords = Passwords::new(store);
     block_on(async {
-        match command {
+        let user = match command {
             UserCommand::Add { user, currency, balance, password_stdin } => {
-                let code = currency;
-                let currency =
-                    Currency::from_code(&code).with_context(|| format!("{code} is no currency of ISO 4217"))?;
-                let balance = balance.map(|text| amount(&text, currency)).transpose()?;
+                let balance = balance.map(|balance| balance.amount(currency)).transpose()?;
                 let password = password_stdin.then(read_password).transpose()?;
                 let limits = default_limits(&config, currency.code());
                 accounts.create(NewUser { customer_id: user.clone(), currency, kyc: true, limits }).await?;
-                if let Some(amount) = balance {
+                if let Some(amount) = balance.filter(|amount| amount.value > 0) {
                     accounts.top_up(TopUp { id: new_id()?, customer_id: user.clone(), amount }).await?;
                 }
                 match password {
                     Some(password) => passwords.set(&user, password).await?,
                     None => println!("no password yet: mpp-server user password {user}"),
                 }
-                show(&found(&accounts, &user).await?);
+                user
             }
-            UserCommand::Show { user } => show(&found(&accounts, &user).await?),
-            UserCommand::TopUp { user, amount: text, id } => {
-                let account = found(&accounts, &user).await?;
-                let amount = amount(&text, account.currency)?;
+            UserCommand::Show { user } => user,
+            UserCommand::TopUp { user, amount, id } => {
+                let amount = amount.amount(found(&accounts, &user).await?.currency)?;
                 let id = id.map_or_else(new_id, Ok)?;
-                let balance = accounts.top_up(TopUp { id, customer_id: user, amount }).await?;
-                println!("{balance}");
+                accounts.top_up(TopUp { id, customer_id: user.clone(), amount }).await?;
+                user
+            }
+            UserCommand::Limits { user, payment, day, day_count } => {
+                let account = found(&accounts, &user).await?;
+                let amount = |limit: Limit<Decimal>| limit.map(|limit| Ok(limit.amount(account.currency)?.value));
+                let limits = Limits {
+                    payment: payment.map_or(Ok(account.limits.payment), amount)?,
+                    day: day.map_or(Ok(account.limits.day), amount)?,
+                    day_count: match day_count {
+                        Some(Limit(count)) => count.map(u64::from),
+                        None => account.limits.day_count,
+                    },
+                };
+                accounts.set_limits(&user, limits).await?;
+                user
             }
             UserCommand::Password { user } => {
                 found(&accounts, &user).await?;
                 passwords.set(&user, read_password()?).await?;
-                println!("set");
+                println!("the password is set, and earlier logins have ended");
+                user
             }
-            UserCommand::Freeze { user } => accounts.set_status(&user, UserStatus::Frozen).await?,
-            UserCommand::Unfreeze { user } => accounts.set_status(&user, UserStatus::Active).await?,
-        }
+            UserCommand::Freeze { user } => {
+                accounts.set_status(&user, UserStatus::Frozen).await?;
+                user
+            }
+            UserCommand::Unfreeze { user } => {
+                accounts.set_status(&user, UserStatus::Active).await?;
+                user
+            }
+        };
+        show(&found(&accounts, &user).await?);
         Ok(ExitCode::SUCCESS)
     })?
 }
@@ -123,17 +161,62 @@ fn show(user: &User) {
     }
 }
 
-/// `12.50` of a currency with two digits.
-fn amount(text: &str, currency: Currency) -> anyhow::Result<Amount> {
-    let digits = currency.exponent() as usize;
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !is_number(whole) || !is_number(part) || part.len() > digits || text.ends_with('.') {
-        bail!("{text} is no amount: write whole units with at most {digits} digits after the point");
+fn currency(code: &str) -> Result<Currency, String> {
+    Currency::from_code(code).ok_or_else(|| "no currency of ISO 4217; write three capitals, such as EUR".to_owned())
+}
+
+/// A limit, or the word `none`.
+#[derive(Debug, Clone)]
+pub(crate) struct Limit<T>(Option<T>);
+
+impl<T> Limit<T> {
+    fn map<U>(self, value: impl FnOnce(T) -> anyhow::Result<U>) -> anyhow::Result<Option<U>> {
+        self.0.map(value).transpose()
     }
-    let minor = format!("{whole}{part:0<digits$}");
-    let value = minor.parse().ok().filter(|value| (1..=Amount::MAX).contains(value));
-    Ok(Amount::new(currency, value.with_context(|| format!("{text} is 0, or more than an account can hold"))?))
+}
+
+impl<T: FromStr<Err: Display>> FromStr for Limit<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|limit| Self(Some(limit))).map_err(|error| format!("{error}; or write none"))
+    }
+}
+
+/// A number as people write amounts, before it is known of what currency.
+#[derive(Debug, Clone)]
+pub(crate) struct Decimal {
+    whole: String,
+    part: String,
+}
+
+impl FromStr for Decimal {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || !is_number(whole) || !is_number(part) || text.ends_with('.') {
+            return Err("no amount; write whole units and a point, such as 12.50");
+        }
+        Ok(Self { whole: whole.to_owned(), part: part.to_owned() })
+    }
+}
+
+impl Decimal {
+    /// `12.50` of a currency with two digits is 1250.
+    fn amount(&self, currency: Currency) -> anyhow::Result<Amount> {
+        let Self { whole, part } = self;
+        let digits = currency.exponent() as usize;
+        if part.len() > digits {
+            bail!("{whole}.{part} is no amount of {}: it has at most {digits} digits after the point", currency.code());
+        }
+        let value = format!("{whole}{part:0<digits$}").parse().ok().filter(|value| *value <= Amount::MAX);
+        Ok(Amount::new(currency, value.with_context(|| format!("{whole}.{part} is more than an account can hold"))?))
+    }
 }
 
 fn read_password() -> anyhow::Result<Zeroizing<String>> {
@@ -158,13 +241,16 @@ mod tests {
 
     #[test]
     fn whole_units_become_the_currencys_smallest() {
-        let minor =
-            |text: &str, code: &str| amount(text, Currency::from_code(code).unwrap()).map(|amount| amount.value);
+        let minor = |text: &str, code: &str| {
+            let number = text.parse::<Decimal>().map_err(anyhow::Error::msg)?;
+            anyhow::Ok(number.amount(Currency::from_code(code).unwrap())?.value)
+        };
         assert_eq!(minor("12.5", "EUR").unwrap(), 1250);
         assert_eq!(minor("12", "EUR").unwrap(), 1200);
+        assert_eq!(minor("0", "EUR").unwrap(), 0);
         assert_eq!(minor("100", "JPY").unwrap(), 100);
         assert_eq!(minor("1.234", "BHD").unwrap(), 1234);
-        for text in ["", ".5", "1.", "1.234", "-1", "1e3", "0", "0.00", "92233720368547758.08"] {
+        for text in ["", ".5", "1.", "1.234", "-1", "1e3", "92233720368547758.08"] {
             assert!(minor(text, "EUR").is_err(), "{text}");
         }
         assert!(minor("1.0", "JPY").is_err());

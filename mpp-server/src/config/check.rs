@@ -1,5 +1,7 @@
 //! What a configuration must keep, field by field.
 
+use std::net::SocketAddr;
+
 use alipayplus::{Amount, Currency};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -12,6 +14,10 @@ impl Config {
     /// [`ConfigError::Field`] for the first that cannot.
     pub fn check(&self) -> Result<(), ConfigError> {
         within("listen.stop_ms", self.listen.stop_ms, 1, 600_000)?;
+        self.check_addresses()?;
+        if let Err(error) = crate::store::Store::check_address(self.store.url.reveal()) {
+            return Err(ConfigError::field("store.url", format!("cannot be used: {error}")));
+        }
         within("store.connections", self.store.connections as u64, 1, 64)?;
         self.check_gateway()?;
         self.paths.check()?;
@@ -56,6 +62,22 @@ impl Config {
     pub fn check_with_keys(&self) -> Result<(), ConfigError> {
         self.check_for_serving()?;
         crate::identity::Parties::read(self).map(drop)
+    }
+
+    fn check_addresses(&self) -> Result<(), ConfigError> {
+        let listen = &self.listen;
+        let sides = [("listen.app", listen.app), ("listen.partner", listen.partner), ("listen.ops", listen.ops)];
+        for (at, (field, address)) in sides.into_iter().enumerate() {
+            // Port 0 is any free port, a new one each time.
+            let is_same = |(_, earlier): &&(&str, SocketAddr)| address.port() != 0 && *earlier == address;
+            if let Some((other, _)) = sides.iter().take(at).find(is_same) {
+                return Err(ConfigError::field(
+                    field,
+                    format!("is the same address as {other}; give each its own port"),
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn check_gateway(&self) -> Result<(), ConfigError> {
@@ -197,11 +219,22 @@ mod tests {
             ("log.level", "loud", "write info"),
             ("log.level", "info,mpp_server=loud", "write info"),
             ("listen.stop_ms", "0", "allowed are 1"),
+            ("store.url", "mysql://a/b", "neither `sqlite:`"),
+            ("store.url", "postgres://db.example/mpp?sslmode=perhaps", "not an address"),
         ] {
             let reason = refused(&[(field, value)]);
             let named = field.trim_end_matches(".per_day");
             assert!(reason.starts_with(named) && reason.contains(hint), "{field}: {reason}");
         }
+    }
+
+    #[test]
+    fn two_sides_cannot_share_an_address() {
+        let reason = refused(&[("listen.app", "127.0.0.1:8080"), ("listen.ops", "127.0.0.1:8080")]);
+        assert!(reason.starts_with("listen.ops is the same address as listen.app"), "{reason}");
+        let any = [("listen.app", "127.0.0.1:0"), ("listen.ops", "127.0.0.1:0")];
+        let any = any.iter().fold(Sources::default(), |sources, (field, value)| sources.with_flag(field, value));
+        Config::load(&any).unwrap();
     }
 
     #[test]

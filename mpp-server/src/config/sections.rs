@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
 use crate::notices::Schedule;
+use crate::store::StoreConfig;
 
 /// Everything that can be set. Each section has its defaults, so that a file names only what differs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -64,13 +65,23 @@ impl Default for Listen {
 pub struct Store {
     /// `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST/DATABASE`.
     pub url: Secret,
+    /// The certificate authorities of a PostgreSQL server on another machine, as PEM. Default: the system's.
+    pub ca_file: Option<PathBuf>,
     /// Worker threads with a connection each, for PostgreSQL. SQLite has one writer.
     pub connections: usize,
 }
 
+impl Store {
+    /// How the database is opened.
+    #[must_use]
+    pub fn options(&self) -> StoreConfig {
+        StoreConfig { writers: self.connections, ca_file: self.ca_file.clone(), ..StoreConfig::default() }
+    }
+}
+
 impl Default for Store {
     fn default() -> Self {
-        Self { url: Secret::new("sqlite:mpp-server.db"), connections: 8 }
+        Self { url: Secret::new("sqlite:mpp-server.db"), ca_file: None, connections: 8 }
     }
 }
 

@@ -12,7 +12,7 @@ mod audit;
 
 use alipayplus::Amount;
 
-pub use audit::{Audit, Finding, audit};
+pub use audit::{Audit, Finding, Found, audit};
 
 use crate::store::{Statement, Value};
 

@@ -16,6 +16,12 @@ pub enum StoreError {
     /// The database does not answer. Try again.
     #[error("the database cannot be reached")]
     Unreachable,
+    /// There is no TLS to the database that can be trusted. Another machine is spoken to in no other way.
+    #[error("no safe connection to the database: {reason}")]
+    Tls {
+        /// What rustls or the file of certificate authorities says.
+        reason: String,
+    },
     /// The disk is full. Free space.
     #[error("the database's disk is full")]
     Full,

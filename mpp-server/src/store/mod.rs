@@ -32,9 +32,11 @@ mod migrate;
 mod postgres;
 mod queue;
 mod sqlite;
+mod tls;
 mod tx;
 mod value;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -50,13 +52,15 @@ pub struct StoreConfig {
     pub writers: usize,
     /// Connections that read. Default 4.
     pub readers: usize,
+    /// The certificate authorities of a PostgreSQL server on another machine, as PEM. Default: the system's.
+    pub ca_file: Option<PathBuf>,
     /// Jobs that may wait; more hear [`StoreError::Busy`] at once. Default 10,000.
     pub waiting: usize,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { writers: 8, readers: 4, waiting: 10_000 }
+        Self { writers: 8, readers: 4, ca_file: None, waiting: 10_000 }
     }
 }
 
@@ -90,7 +94,25 @@ impl Store {
     pub fn open_with(url: &str, config: &StoreConfig) -> Result<Self, StoreError> {
         match Address::parse(url)? {
             Address::Sqlite(place) => Self::open_sqlite(&place, config),
-            Address::Postgres(address) => Self::open_postgres(&address, config),
+            Address::Postgres(address) => Self::open_postgres(*address, config),
+        }
+    }
+
+    /// That `url` is one that [`Self::open`] understands. Opens nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Address`].
+    pub fn check_address(url: &str) -> Result<(), StoreError> {
+        Address::parse(url).map(drop)
+    }
+
+    /// Where `url` leads, for a person to read: without user and password.
+    #[must_use]
+    pub fn describe(url: &str) -> String {
+        match Address::parse(url) {
+            Ok(Address::Sqlite(_)) => url.to_owned(),
+            Ok(Address::Postgres(config)) => postgres::describe(&config),
+            Err(error) => error.to_string(),
         }
     }
 
@@ -110,17 +132,18 @@ impl Store {
         Ok(store)
     }
 
-    fn open_postgres(address: &tokio_postgres::Config, config: &StoreConfig) -> Result<Self, StoreError> {
+    fn open_postgres(address: tokio_postgres::Config, config: &StoreConfig) -> Result<Self, StoreError> {
+        let server = postgres::Server::new(address, config.ca_file.as_deref())?;
         // A thread of its own, for the caller's may belong to an asynchronous runtime.
-        let to_prepare = address.clone();
-        let prepared = std::thread::spawn(move || postgres::prepare(&to_prepare)).join();
+        let to_prepare = server.clone();
+        let prepared = std::thread::spawn(move || postgres::prepare(to_prepare)).join();
         prepared.map_err(|_| StoreError::Panicked)??;
         let store = Self::of_two_queues(config);
         let Shared { writes, reads, .. } = &*store.shared;
         let writers = (0..config.writers.max(1)).map(|_| ("store-write", postgres::Role::Writer, writes));
         let readers = (0..config.readers.max(1)).map(|_| ("store-read", postgres::Role::Reader, reads));
         for (name, role, queue) in writers.chain(readers) {
-            let session = postgres::Session::new(address.clone(), role)?;
+            let session = postgres::Session::new(server.clone(), role)?;
             store.spawn(name, queue, move |queue| postgres::serve_all(session, queue))?;
         }
         Ok(store)
@@ -245,3 +268,5 @@ impl Address {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

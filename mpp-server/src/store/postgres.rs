@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::future::Future;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -17,10 +18,12 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::StoreError;
 use super::migrate::migrate;
 use super::queue::{Job, Queue, Wish};
+use super::tls;
 use super::tx::{Done, Link, Statement, Tx};
 use super::value::{Cell, Row, Value};
 
@@ -64,20 +67,15 @@ impl Role {
     }
 }
 
-/// Reads an address.
+/// Reads an address. Another machine is spoken to by TLS, unless the address says `sslmode=disable`.
 ///
 /// # Errors
 /// [`StoreError::Address`].
 pub(super) fn parse(url: &str) -> Result<Config, StoreError> {
     let mut config: Config = url.parse().map_err(|_| StoreError::Address { reason: "not an address of PostgreSQL" })?;
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(StoreError::Address { reason: "sslmode=require, but this program speaks no TLS to PostgreSQL" });
-    }
-    if config.get_ssl_mode() != SslMode::Disable && !stays_here(&config) {
-        return Err(StoreError::Address {
-            reason: "another machine, and this program speaks no TLS to PostgreSQL: write sslmode=disable if \
-                     nobody can listen on the way",
-        });
+    if config.get_ssl_mode() == SslMode::Prefer {
+        // Not "if the server can": who sits on the way would say that it cannot.
+        config.ssl_mode(if stays_here(&config) { SslMode::Disable } else { SslMode::Require });
     }
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_LIMIT);
@@ -86,6 +84,17 @@ pub(super) fn parse(url: &str) -> Result<Config, StoreError> {
         config.application_name("mpp-server");
     }
     Ok(config)
+}
+
+/// Database and hosts, without user and password.
+pub(super) fn describe(config: &Config) -> String {
+    let name = |host: &Host| match host {
+        Host::Tcp(name) => name.clone(),
+        #[cfg(unix)]
+        Host::Unix(path) => path.display().to_string(),
+    };
+    let hosts: Vec<_> = config.get_hosts().iter().map(name).collect();
+    format!("PostgreSQL's database {} at {}", config.get_dbname().unwrap_or_default(), hosts.join(", "))
 }
 
 /// All hosts are sockets or addresses of this machine.
@@ -103,12 +112,46 @@ fn stays_here(config: &Config) -> bool {
     }
 }
 
+/// A server, and how it is spoken to.
+#[derive(Clone)]
+pub(super) struct Server {
+    config: Config,
+    tls: Option<MakeRustlsConnect>,
+}
+
+impl Server {
+    /// The one at the address that [`parse`] read.
+    ///
+    /// # Errors
+    /// [`StoreError::Tls`].
+    pub(super) fn new(config: Config, ca_file: Option<&Path>) -> Result<Self, StoreError> {
+        let needs_tls = config.get_ssl_mode() != SslMode::Disable;
+        let tls = needs_tls.then(|| tls::connector(ca_file)).transpose()?;
+        Ok(Self { config, tls })
+    }
+
+    async fn connect(&self) -> Result<Client, StoreError> {
+        match self.tls.clone() {
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls).await.map_err(tls::refusal)?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+        }
+    }
+}
+
 /// Makes the schema. Must not run on a thread of an asynchronous runtime.
 ///
 /// # Errors
 /// Those of the migrations, [`StoreError::Setup`], [`StoreError::Unreachable`].
-pub(super) fn prepare(config: &Config) -> Result<(), StoreError> {
-    let mut session = Session::new(config.clone(), Role::Writer)?;
+pub(super) fn prepare(server: Server) -> Result<(), StoreError> {
+    let mut session = Session::new(server, Role::Writer)?;
     session.connect()?;
     let fsync = session.run(&[Statement::new("SHOW fsync", &[])])?;
     for mut row in fsync.into_iter().flat_map(|done| done.rows) {
@@ -131,7 +174,7 @@ pub(super) fn serve_all(mut session: Session, queue: &Queue) {
 /// A thread's connection, which is made again when it breaks.
 pub(super) struct Session {
     runtime: Runtime,
-    config: Config,
+    server: Server,
     role: Role,
     connected: Option<Connected>,
 }
@@ -160,10 +203,10 @@ impl Connected {
 
 impl Session {
     /// Connects when it is first needed.
-    pub(super) fn new(config: Config, role: Role) -> Result<Self, StoreError> {
+    pub(super) fn new(server: Server, role: Role) -> Result<Self, StoreError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|_| StoreError::Setup { reason: "no runtime can be made" })?;
-        Ok(Self { runtime, config, role, connected: None })
+        Ok(Self { runtime, server, role, connected: None })
     }
 
     fn serve(&mut self, mut job: Box<dyn Job>) {
@@ -210,11 +253,10 @@ impl Session {
         }
         self.connected = None;
         let connecting = async {
-            let (client, connection) = self.config.connect(NoTls).await?;
-            tokio::spawn(connection);
+            let client = self.server.connect().await?;
             client.batch_execute(SETUP).await?;
             client.batch_execute(self.role.setup()).await?;
-            Ok::<_, tokio_postgres::Error>(client)
+            Ok::<_, StoreError>(client)
         };
         let client = within(&self.runtime, connecting)?;
         self.connected = Some(Connected { client, statements: HashMap::new(), began: false });

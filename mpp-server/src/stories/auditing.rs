@@ -10,11 +10,12 @@ async fn change(world: &World, sql: &'static str) {
 }
 
 /// Makes `change`, audits, and makes `mend`.
-async fn findings(world: &World, sql: &'static str, mend: &'static str) -> Vec<Finding> {
+async fn findings(world: &World, sql: &'static str, mend: &'static str) -> Vec<(Finding, String)> {
     change(world, sql).await;
     let found = audit(&world.store).await.unwrap().findings;
     change(world, mend).await;
-    found.into_iter().map(|(finding, _)| finding).collect()
+    assert!(found.iter().all(|found| found.count == found.names.len() as u64));
+    found.into_iter().map(|found| (found.finding, found.names.join(" "))).collect()
 }
 
 #[test]
@@ -28,40 +29,41 @@ fn each_change_by_hand_is_found() {
             (
                 "UPDATE users SET balance = balance + 1",
                 "UPDATE users SET balance = balance - 1",
-                vec![Finding::Balance],
+                vec![(Finding::Balance, "alice")],
             ),
             (
                 "UPDATE journal SET credit = 'user:nobody' WHERE entry = 'refund:R1'",
                 "UPDATE journal SET credit = 'user:alice' WHERE entry = 'refund:R1'",
-                vec![Finding::Balance, Finding::Orphan, Finding::Refund],
+                vec![(Finding::Balance, "alice"), (Finding::Orphan, "user:nobody"), (Finding::Refund, "R1")],
             ),
             (
                 "UPDATE journal SET amount = 1001 WHERE entry = 'pay:P1'",
                 "UPDATE journal SET amount = 1000 WHERE entry = 'pay:P1'",
-                vec![Finding::Balance, Finding::Payment],
+                vec![(Finding::Balance, "alice"), (Finding::Payment, "P1")],
             ),
             (
                 "UPDATE payments SET status = 'FAILED' WHERE payment_request_id = 'P1'",
                 "UPDATE payments SET status = 'PARTIALLY_REFUNDED' WHERE payment_request_id = 'P1'",
-                vec![Finding::Payment],
+                vec![(Finding::Payment, "P1")],
             ),
             (
                 "UPDATE payments SET refunded_charged = 101 WHERE payment_request_id = 'P1'",
                 "UPDATE payments SET refunded_charged = 100 WHERE payment_request_id = 'P1'",
-                vec![Finding::Refunds],
+                vec![(Finding::Refunds, "P1")],
             ),
             (
                 "UPDATE refunds SET result_code = 'PROCESS_FAIL'",
                 "UPDATE refunds SET result_code = 'SUCCESS'",
-                vec![Finding::Refunds, Finding::Refund],
+                vec![(Finding::Refunds, "P1"), (Finding::Refund, "R1")],
             ),
             (
                 "UPDATE journal SET entry = 'cancel:P3' WHERE entry = 'cancel:P2'",
                 "UPDATE journal SET entry = 'cancel:P2' WHERE entry = 'cancel:P3'",
-                vec![Finding::Cancel],
+                vec![(Finding::Cancel, "P2")],
             ),
         ];
         for (sql, mend, expected) in changes {
+            let expected: Vec<_> = expected.into_iter().map(|(finding, name)| (finding, name.to_owned())).collect();
             assert_eq!(findings(world, sql, mend).await, expected, "{sql}");
         }
     });

@@ -41,8 +41,8 @@ fn a_customer_id_is_taken_once() {
             limits: Limits::default(),
         };
         assert_eq!(world.accounts.create(user("alice")).await, Err(AccountError::Taken));
-        assert_eq!(world.accounts.create(user("")).await, Err(AccountError::CustomerId));
-        assert_eq!(world.accounts.create(user("a\0")).await, Err(AccountError::CustomerId));
+        assert_eq!(world.accounts.create(user("")).await, Err(AccountError::Id));
+        assert_eq!(world.accounts.create(user("a\0")).await, Err(AccountError::Id));
     });
 }
 

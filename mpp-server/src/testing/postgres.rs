@@ -49,6 +49,18 @@ impl ThrowAwayPostgres {
     /// # Errors
     /// [`PostgresError`].
     pub fn start() -> Result<Self, PostgresError> {
+        Self::launch(None)
+    }
+
+    /// As [`Self::start`], with TLS for who asks for it: a certificate and its key, as PEM.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub fn start_with_tls(certificate: &str, key: &str) -> Result<Self, PostgresError> {
+        Self::launch(Some([("server.crt", certificate), ("server.key", key)]))
+    }
+
+    fn launch(tls: Option<[(&str, &str); 2]>) -> Result<Self, PostgresError> {
         let programs = find_programs().ok_or(PostgresError::Missing)?;
         let folder = tempfile::Builder::new().prefix("mpp-postgres-").tempdir()?;
         let user = other_user()?;
@@ -62,11 +74,20 @@ impl ThrowAwayPostgres {
         if !initdb.stdout(Stdio::null()).stderr(Stdio::null()).status()?.success() {
             return Err(PostgresError::Failed("initdb"));
         }
+        for (name, pem) in tls.iter().flatten() {
+            let file = data.join(name);
+            std::fs::write(&file, pem)?;
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
+            if let Some(user) = &user {
+                chown(&file, Some(user.uid), Some(user.gid))?;
+            }
+        }
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut watch = user_command(user.as_ref(), Path::new("sh"), folder.path());
         watch.args(["-c", WATCH, "sh"]).arg(programs.join("postgres")).env("FOLDER", folder.path());
         watch.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-k", "", "-p", &port.to_string()]);
         watch.args(["-c", "fsync=on", "-c", "max_connections=400"]);
+        watch.args(["-c", if tls.is_some() { "ssl=on" } else { "ssl=off" }]);
         let watch = watch.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         // From here on the folder is the watcher's.
         drop(folder.keep());
@@ -79,6 +100,12 @@ impl ThrowAwayPostgres {
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://mpp@127.0.0.1:{}", self.port)
+    }
+
+    /// Where it listens on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     fn wait_until_ready(&self, programs: &Path) -> Result<(), PostgresError> {

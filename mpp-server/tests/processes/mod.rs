@@ -47,7 +47,8 @@ impl Place {
     /// The program's own audit of the books, which must be clean.
     pub(crate) fn assert_clean_books(&self) {
         let output = self.run(&["audit"]);
-        assert!(String::from_utf8_lossy(&output.stdout).contains("the books agree"), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.starts_with("the books in ") && said.ends_with(" agree\n"), "{output:?}");
     }
 
     /// Runs a command of the program, which must end well.

@@ -33,7 +33,7 @@ impl Gate {
         let started = self.options.clock.monotonic();
         let uri = received_uri(&request);
         let claimed = claimed_client(request.headers());
-        let written = match self.admit(endpoint.is_some(), &uri, request).await {
+        let written = match self.admit(endpoint.map(|endpoint| endpoint.name()), &uri, request).await {
             Ok(caller) => match endpoint {
                 Some(endpoint) => endpoint.call(caller, self.options.handler_deadline).await,
                 None => Written::only(ResultCode::NoInterfaceDef.into()),
@@ -57,12 +57,12 @@ impl Gate {
     }
 
     /// Everything that is checked before the fields are.
-    async fn admit(&self, has_endpoint: bool, uri: &str, request: Request) -> Result<Caller, ResultInfo> {
+    async fn admit(&self, api: Option<&str>, uri: &str, request: Request) -> Result<Caller, ResultInfo> {
         let (head, body) = request.into_parts();
         if head.method != Method::POST {
             return Err(ResultCode::MethodNotSupported.into());
         }
-        if !has_endpoint {
+        if api.is_none() {
             return Err(ResultCode::NoInterfaceDef.into());
         }
         if !is_json(&head.headers) {
@@ -70,7 +70,7 @@ impl Gate {
         }
         let body = self.read(body).await?;
         let caller = self.verify(uri, &head.headers, body).map_err(|error| {
-            tracing::warn!(%error, "refused a request");
+            tracing::warn!(api, %error, "refused a request");
             ResultInfo::new(error.result_code(), error.to_string())
         })?;
         self.check_repeat(&caller)?;
