@@ -16,7 +16,9 @@ use crate::host::Deadlines;
 pub struct WalletConfig {
     /// Where the wallet keeps its files: a folder of its own that no backup copies.
     pub data_directory: PathBuf,
-    /// The payment provider, as the service knows it: 1 to 64 characters.
+    /// The payment provider, as the service knows it: 1 to 64 characters. Whoever runs the token service
+    /// gives it, with the trust key. It travels in each request to the service, in the clear with `GET_PK`
+    /// and sealed with all others; nothing on the phone depends on it.
     pub mpp_id: String,
     /// The pinned key that signs the service's key sets: P-256, SEC1 uncompressed, 65 bytes.
     pub service_trust_key: Vec<u8>,

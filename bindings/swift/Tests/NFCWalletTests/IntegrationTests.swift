@@ -42,6 +42,12 @@ final class CardApp: Sendable {
     }
 }
 
+/// The name of a tap at the app's server: 16 hex digits. Nil of a tap that ended without a cryptogram.
+func reference(of record: TransactionRecord) -> String? {
+    guard case .complete(_, let reference, _) = record.outcome else { return nil }
+    return reference.map { String(format: "%02x", $0) }.joined()
+}
+
 /// What the user is offered after a failure, of a call or of a tap.
 func offer(after advice: Advice?) -> String {
     switch advice {
@@ -82,6 +88,20 @@ struct IntegrationTests {
         guard case .failed(_, let failure, _) = end else { throw Trouble("another end: \(end)") }
         #expect(failure == .linkLost)
         #expect(offer(after: failure.advice()) == "Try again")
+    }
+
+    @Test func aTapIsAskedForUnderItsReference() async throws {
+        let desk = try await Desk()
+        let wallet = try await desk.ready(try await desk.host())
+        let stream = desk.transactions.stream()
+        try wallet.setTransactionReference(reference: Data("ORDER-01".utf8))
+        #expect(await blocking { Reader(wallet: wallet).pay(100) } == .online(atc: 1))
+        let end = try await first(of: stream) { if case .completed = $0 { true } else { false } }
+        guard case .completed(_, let record) = end else { throw Trouble("another end: \(end)") }
+        #expect(reference(of: record) == "4f524445522d3031")
+        let failed = TransactionRecord(
+            timeMs: 0, transaction: record.transaction, outcome: .failed(code: TapFailure.cdcvmRequired.code()))
+        #expect(reference(of: failed) == nil)
     }
 
     @Test func theWalletPaysAfterTheBackground() async throws {

@@ -1,10 +1,15 @@
 package org.nfcwallet
 
+import com.eclipsesource.json.Json
 import java.nio.file.Files
 import java.nio.file.Path
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.async
+import kotlinx.coroutines.flow.filterIsInstance
 import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.map
+import kotlinx.coroutines.flow.take
+import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.runBlocking
 import org.junit.jupiter.api.AfterAll
 import org.junit.jupiter.api.Assertions.assertEquals
@@ -22,6 +27,7 @@ import org.nfcwallet.samples.configOf
 import org.nfcwallet.samples.fillUp
 import org.nfcwallet.samples.lockAndUnlock
 import org.nfcwallet.samples.payForTheFirstTime
+import org.nfcwallet.samples.referenceOf
 import org.nfcwallet.samples.showProgress
 import org.nfcwallet.samples.watchTaps
 
@@ -104,6 +110,28 @@ class SamplesTest {
             val told = async(start = CoroutineStart.UNDISPATCHED) { watchTaps(wallet) }
             assertTrue(till.pay(wallet).isApproved)
             assertEquals("ask the server about 1.00 EUR", told.await())
+        }
+    }
+
+    @Test
+    fun `the app's server knows a tap by its reference`() = runBlocking<Unit> {
+        Desk(till).use { desk ->
+            val wallet = desk.ready()
+            val told = async(start = CoroutineStart.UNDISPATCHED) {
+                wallet.taps.filterIsInstance<TapEvent.Completed>().take(2).map { it.record }.toList()
+            }
+            assertTrue(till.pay(wallet).isApproved)
+            wallet.setTransactionReference("ORDER-01".encodeToByteArray())
+            val payment = "/payments/by-reference/4f524445522d3031"
+            assertEquals(404, till.askApp(desk.user, payment).statusCode())
+            assertTrue(till.pay(wallet).isApproved)
+
+            val (drawn, named) = told.await().map(::referenceOf)
+            assertEquals("4f524445522d3031", named)
+            for (reference in listOf(drawn, named)) {
+                val answer = till.askApp(desk.user, "/payments/by-reference/$reference").body()
+                assertEquals("success", Json.parse(answer).asObject().getString("status", null), answer)
+            }
         }
     }
 

@@ -58,6 +58,18 @@ class Till : AutoCloseable {
         return Json.parse(answer.body()).takeIf { it.isObject }?.asObject() ?: JsonObject()
     }
 
+    /** What the app's server answers to an app in which [user] is logged in. */
+    fun askApp(user: String, path: String): HttpResponse<String> {
+        val login = HttpRequest.newBuilder(server.resolve("/login"))
+            .POST(HttpRequest.BodyPublishers.ofString(JsonObject().add("user", user).toString()))
+            .build()
+        val session = Json.parse(CLIENT.send(login, HttpResponse.BodyHandlers.ofString()).body()).asObject()
+        val question = HttpRequest.newBuilder(server.resolve(path))
+            .header("Authorization", "Bearer ${session.getString("token", "")}")
+            .build()
+        return CLIENT.send(question, HttpResponse.BodyHandlers.ofString())
+    }
+
     override fun close() {
         input.close()
         process.waitFor()

@@ -36,6 +36,10 @@ suspend fun watchTaps(wallet: NFCWallet): String =
         else -> error("not the end of a tap")
     }
 
+/** The name of a tap at the app's server: 16 hex digits. `null` of a tap that ended without a cryptogram. */
+fun referenceOf(record: TransactionRecord): String? =
+    (record.outcome as? TransactionOutcome.Complete)?.reference?.toHexString()
+
 suspend fun showProgress(wallet: NFCWallet, bar: (percent: Int) -> Unit): String? =
     try {
         wallet.activation(ActivationMode.MANUAL).collect { bar(it.percent.toInt()) }

@@ -11,18 +11,20 @@ import org.nfcwallet.NFCWallet
 
 /** The payment screen: in the foreground, this app takes the taps, whichever app is the default. */
 abstract class PayActivity : Activity() {
+    private val app get() = application as PayApp
     private val service get() = ComponentName(this, PayService::class.java)
     private val cards get() = NfcAdapter.getDefaultAdapter(this)?.let(CardEmulation::getInstance)
 
     override fun onResume() {
         super.onResume()
         if (cards?.categoryAllowsForegroundPreference(CardEmulation.CATEGORY_PAYMENT) == true) {
-            cards?.setPreferredService(this, service)
+            app.phone.isPreferred = cards?.setPreferredService(this, service) == true
         }
     }
 
     override fun onPause() {
         cards?.unsetPreferredService(this)
+        app.phone.isPreferred = false
         super.onPause()
     }
 

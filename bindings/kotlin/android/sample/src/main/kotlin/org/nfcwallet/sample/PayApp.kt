@@ -23,7 +23,7 @@ class PayApp : Application() {
     val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
 
     val session = Session(SERVER)
-    private val phone by lazy { PhoneFacts(this) }
+    val phone by lazy { PhoneFacts(this) }
 
     /** Opened at the first use, on whichever thread needs it first. Throws [WalletException], then tries anew. */
     val wallet: NFCWallet by lazy { NFCWallet.open(config(), host()) }

@@ -22,6 +22,10 @@ class PhoneFacts(private val context: Context) : DeviceInfo {
     @Volatile
     var verdict: IntegrityVerdict = IntegrityVerdict.Unsafe("not checked yet")
 
+    /** The payment screen is in the foreground, and takes the taps whichever app is the default. */
+    @Volatile
+    var isPreferred = false
+
     override fun fingerprint(): DeviceFingerprint =
         DeviceFingerprint(Settings.Secure.getString(context.contentResolver, Settings.Secure.ANDROID_ID))
 
@@ -30,7 +34,8 @@ class PhoneFacts(private val context: Context) : DeviceInfo {
         val cards = nfc?.let(CardEmulation::getInstance)
         return DeviceState(
             nfcOn = nfc?.isEnabled == true,
-            defaultPaymentApp = cards?.isDefaultServiceForCategory(service, CardEmulation.CATEGORY_PAYMENT) == true,
+            defaultPaymentApp =
+                isPreferred || cards?.isDefaultServiceForCategory(service, CardEmulation.CATEGORY_PAYMENT) == true,
             screenOn = power.isInteractive,
             unlocked = !keyguard.isDeviceLocked,
             integrity = verdict,

@@ -1,12 +1,15 @@
 package org.nfcwallet.sample
 
 import java.io.IOException
+import java.net.ConnectException
 import java.net.HttpURLConnection
+import java.net.NoRouteToHostException
 import java.net.URL
 import java.net.UnknownHostException
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.asExecutor
 import kotlinx.coroutines.suspendCancellableCoroutine
+import org.json.JSONObject
 import org.nfcwallet.HostException
 import org.nfcwallet.NFCRequestProxy
 import org.nfcwallet.Reply
@@ -29,15 +32,21 @@ class Session(private val server: String) : NFCRequestProxy {
 
     private fun post(connection: HttpURLConnection, kind: RequestType, body: ByteArray): Reply =
         try {
+            val login = token ?: throw HostException.Failed("logged out")
+            val request = JSONObject().put("type", kind.wireName()).put("body", body.decodeToString())
             connection.requestMethod = "POST"
             connection.doOutput = true
-            connection.setRequestProperty("Authorization", "Bearer ${token ?: throw HostException.Failed("logged out")}")
-            connection.setRequestProperty("Wallet-Request", kind.wireName())
-            connection.outputStream.use { it.write(body) }
+            connection.setRequestProperty("Authorization", "Bearer $login")
+            connection.setRequestProperty("Content-Type", "application/json")
+            connection.outputStream.use { it.write(request.toString().encodeToByteArray()) }
             val status = connection.responseCode
-            if (status != HttpURLConnection.HTTP_OK) throw HostException.Failed("the server says $status")
+            if (status != HttpURLConnection.HTTP_OK) throw HostException.Failed("the server answered $status")
             Reply(connection.inputStream.use { it.readBytes() })
         } catch (_: UnknownHostException) {
+            throw HostException.Offline()
+        } catch (_: ConnectException) {
+            throw HostException.Offline()
+        } catch (_: NoRouteToHostException) {
             throw HostException.Offline()
         } catch (error: IOException) {
             throw HostException.Failed(error.javaClass.simpleName)
