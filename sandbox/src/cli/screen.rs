@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use nfcwallet_sandbox::pos::{Exchange, pretty};
+use nfcwallet_sandbox::with_causes;
 use owo_colors::{OwoColorize, Style};
 
 /// The story's page.
@@ -134,19 +135,7 @@ pub(crate) fn complain(error: &anyhow::Error) {
     let label = "error:";
     let label = if coloured { label.red().bold().to_string() } else { label.to_owned() };
     // Nobody is left to tell if standard error is closed.
-    drop(writeln!(std::io::stderr(), "{label} {}", with_causes(error)));
-}
-
-/// Many errors say their cause themselves: each is said once.
-fn with_causes(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |told, cause| {
-        let cause = cause.to_string();
-        match told.as_str() {
-            "" => cause,
-            _ if told.contains(&cause) => told,
-            _ => format!("{told}: {cause}"),
-        }
-    })
+    drop(writeln!(std::io::stderr(), "{label} {}", with_causes(error.as_ref())));
 }
 
 /// The arguments cannot be used: said as above, and the exit code with which clap ends too.
@@ -165,16 +154,4 @@ pub(crate) fn hint(text: &str) {
 pub(crate) fn wants_colour() -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let inner = std::io::Error::other("no space");
-        let error = anyhow::Error::new(inner).context("a.db: no space").context("the servers did not start");
-        assert_eq!(with_causes(&error), "the servers did not start: a.db: no space");
-    }
 }

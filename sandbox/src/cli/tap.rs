@@ -11,6 +11,7 @@ use nfcwallet_sandbox::checkout::{Amount, Checkout, HttpAcquirer, PhonePayment};
 use nfcwallet_sandbox::phone::{Call, Phone};
 use nfcwallet_sandbox::pos::{Mode, Purchase};
 use nfcwallet_sandbox::relay::HttpProxy;
+use nfcwallet_sandbox::with_causes;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -234,7 +235,7 @@ fn stock_afterwards(phone: &Phone, screen: &Screen) -> Option<Stock> {
             Some(refilled)
         }
         Err(error) => {
-            screen.line(&format!("{error:#}; the next tap tries again"));
+            screen.line(&format!("{}; the next tap tries again", with_causes(error.as_ref())));
             handset::stock(phone).ok()
         }
     }

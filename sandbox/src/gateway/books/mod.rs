@@ -107,9 +107,12 @@ impl Books {
     /// In a file, which is made if it does not exist.
     ///
     /// # Errors
-    /// [`GatewayError::Books`], [`GatewayError::Version`].
+    /// [`GatewayError::File`], [`GatewayError::Version`].
     pub fn open(path: &Path) -> Result<Self, GatewayError> {
-        Self::on(Connection::open(path)?)
+        Connection::open(path).map_err(GatewayError::from).and_then(Self::on).map_err(|error| match error {
+            GatewayError::Books(reason) => GatewayError::File { path: path.to_owned(), reason },
+            other => other,
+        })
     }
 
     fn on(connection: Connection) -> Result<Self, GatewayError> {
