@@ -1,8 +1,9 @@
 //! Where the words go: standard output, in colour only where a person watches.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use nfcwallet_sandbox::pos::{Exchange, pretty};
 use nfcwallet_sandbox::with_causes;
 use owo_colors::{OwoColorize, Style};
@@ -84,7 +85,7 @@ impl Screen {
 
     /// Text without an end of line, at once.
     pub(crate) fn write(&self, text: &str) {
-        // A reader that has seen enough (`| head`) is no failure of the story.
+        // A story goes on, whoever listens.
         drop(match self.target {
             Target::Stdout => {
                 let mut out = std::io::stdout().lock();
@@ -115,18 +116,21 @@ impl Screen {
 
 /// One JSON object, the only thing on standard output.
 pub(crate) fn report(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    writeln!(out)?;
-    Ok(())
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
 /// One JSON object on a line of its own, at once.
 pub(crate) fn report_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&format!("{}\n", serde_json::to_string(value)?))
+}
+
+/// What was asked for, on standard output, at once. A reader that has seen enough (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, value)?;
-    writeln!(out)?;
-    Ok(out.flush()?)
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("standard output cannot be written"),
+        _ => Ok(()),
+    }
 }
 
 /// What went wrong, with its causes, on standard error.
