@@ -114,7 +114,9 @@ fn tell(options: &ExplainOptions) -> Result<ExitCode> {
     if let Some(nodes) = options.dictionary() {
         match options.json {
             true => screen::report(&nodes)?,
-            false => screen::print(&format!("{}\n", render::lines(&nodes, Style { offsets: false, ..style }).join("\n")))?,
+            false => {
+                screen::print(&format!("{}\n", render::lines(&nodes, Style { offsets: false, ..style }).join("\n")))?
+            }
         }
         return Ok(ExitCode::SUCCESS);
     }
