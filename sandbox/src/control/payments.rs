@@ -44,7 +44,7 @@ struct Happening {
     id: Option<String>,
     #[serde(default)]
     amount: Option<String>,
-    /// Of a clearing: its place, from 1.
+    /// Of a clearing: its place, from 1; noted, and decides nothing.
     #[serde(default = "first")]
     sequence: u16,
     /// Of a clearing: no further one will come.

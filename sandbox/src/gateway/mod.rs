@@ -116,7 +116,7 @@ pub enum GatewayError {
     Request(#[from] alipayplus::FieldError),
     /// The file of the books cannot be opened, or is no database.
     #[error(
-        "the gateway's books {}: {reason}; if they are damaged, delete their whole folder or take another one",
+        "the gateway's books {}: {reason}; if the file is damaged, delete its whole folder or take another one",
         .path.display()
     )]
     File {

@@ -327,7 +327,7 @@ fn what_is_cleared_beyond_is_short_or_paid_as_the_switch_says() {
         let event = world.clearing("a", 130, true);
         world.gateway.take(&event).unwrap();
         world.settle();
-        assert_eq!(world.provider.balance("alice"), wealth - 130 + i128::from(shortfall));
+        assert_eq!(world.provider.balance("alice"), wealth - 130 + shortfall);
         assert_eq!((world.sum(Account::Shortfall), world.sum(Account::Scheme)), (shortfall, -130));
         let shortfalls: Vec<_> = world.gateway.books().shortfalls().unwrap().into_iter().collect();
         let expected = u64::try_from(shortfall).ok().filter(|minor| *minor > 0).map(|minor| (id("a"), minor));
