@@ -24,8 +24,8 @@
 //! | `GET /control/ca` | | the authorities that terminals must trust |
 //! | `POST /control/authorise` | [`AuthorisationRequest`] | the acquirer's line: asks the issuer |
 //! | `POST /control/authorise-track` | [`TrackRequest`] | the same for a payment by tracks |
-//! | `GET /control/taps`, `…/taps/{authorisation}` | | what became of taps at the gateway |
-//! | `POST /control/taps/{authorisation}/reversal`, `…/clearing`, `…/refund` | `{"amount":"5.00"}` | what the card scheme tells; without an amount: all |
+//! | `GET /control/taps`, `…/taps/{authorisation}` | | what became of taps at the gateway, shortfalls among it |
+//! | `POST /control/taps/{authorisation}/reversal`, `…/clearing`, `…/refund` | `{"amount":"5.00"}` | what the card scheme tells; without an amount: all. The answer says which row of the conversion table fitted, and why |
 //! | `POST /control/taps/{authorisation}/expiry` | `{}` | the scheme gives it up |
 //! | `POST /control/users/{user}/refund` | `{"amount":"5.00","currency":"EUR"}` | a refund that is tied to no payment |
 //! | `GET /control/users/{user}/account` | | balance and status |

@@ -7,6 +7,7 @@
 //! `phone` is a wallet in a process of its own, `explain` puts APDUs into words, `vpcd` puts a card into a
 //! virtual PC/SC reader, and `servers` starts everything on loopback.
 
+mod causes;
 pub mod checkout;
 pub mod control;
 pub mod device;
@@ -21,3 +22,5 @@ pub mod token_service;
 pub mod torture;
 pub mod vpcd;
 mod wait;
+
+pub use causes::with_causes;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nfcwallet_sandbox::issuer::{Authority, Issuer, IssuerConfig};
 use nfcwallet_sandbox::phone::{Call, CallError, Event, PendingCall, PhoneError, PhoneProgram};
 use nfcwallet_sandbox::servers::{Sandbox, SandboxConfig};
+use nfcwallet_sandbox::with_causes;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -66,7 +67,7 @@ impl Story {
         let authority = Authority::shared().map_err(|error| error.to_string())?;
         let issuer = Issuer::under(authority, IssuerConfig::default()).map_err(|error| error.to_string())?;
         let config = SandboxConfig::default();
-        let sandbox = Sandbox::start_with(config, issuer).map_err(|error| error.to_string())?;
+        let sandbox = Sandbox::start_with(config, issuer).map_err(|error| with_causes(&error))?;
         let mut options = vec!["--proxy-deadline-ms".into(), PROXY_DEADLINE_MS.to_string().into()];
         options.extend(["--tap-deadline-ms".into(), TAP_DEADLINE_MS.to_string().into()]);
         options.extend(scenario.phone_options.iter().map(Into::into));
@@ -179,7 +180,7 @@ impl Story {
         match phone.start(&start.options) {
             Ok(phone) => answer(phone.call(Call::Status)),
             Err(PhoneError::NotOpened(error)) => Ok(json!({ "error": error.code, "text": error.text })),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(with_causes(&error)),
         }
     }
 

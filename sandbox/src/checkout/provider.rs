@@ -9,6 +9,7 @@ use super::AcquirerError;
 use crate::gateway::{self, Gateway, Merchant, SchemeEvent, SchemeId, Verdict};
 use crate::issuer::{Authorisation, Decision, DeclineReason, ProviderAnswer};
 use crate::wait::wait_for;
+use crate::with_causes;
 
 /// Tag 9C of a refund (ISO 8583, processing code 20).
 const REFUND: u8 = 0x20;
@@ -63,7 +64,7 @@ impl ProviderLine {
     fn ask(&self, event: SchemeEvent) -> Result<ProviderAnswer, AcquirerError> {
         let gateway = Arc::clone(&self.gateway);
         let answer = wait_for(&self.runtime, async move { answer_to(&gateway, &event).await });
-        let failed = |error: &dyn std::fmt::Display| AcquirerError::Gateway { reason: error.to_string() };
+        let failed = |error: &(dyn std::error::Error + 'static)| AcquirerError::Gateway { reason: with_causes(error) };
         answer.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
     }
 }

@@ -18,6 +18,7 @@ use nfcwallet_sandbox::phone::{Call, CallError, Event, Phone};
 use nfcwallet_sandbox::pos::Exchange;
 use nfcwallet_sandbox::servers::{Sandbox, SandboxConfig};
 use nfcwallet_sandbox::vpcd::{Card, Power, Slot, SlotError};
+use nfcwallet_sandbox::with_causes;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -169,7 +170,7 @@ fn hold(mut slot: Slot, teller: &Teller<'_>) -> Result<Infallible> {
         match slot.serve(&mut card) {
             Err(SlotError::Card(error)) => return Err(error.into()),
             Ok(()) => teller.removed("it closed the connection"),
-            Err(error) => teller.removed(&error.to_string()),
+            Err(error) => teller.removed(&with_causes(&error)),
         }
         drop(slot);
         slot = connect_again(&teller.options.vpcd)?;

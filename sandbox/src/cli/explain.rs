@@ -1,7 +1,7 @@
 //! `explain`: APDUs, data objects and whole taps in words.
 
 use std::fs::File;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -114,7 +114,9 @@ fn tell(options: &ExplainOptions) -> Result<ExitCode> {
     if let Some(nodes) = options.dictionary() {
         match options.json {
             true => screen::report(&nodes)?,
-            false => print(&format!("{}\n", render::lines(&nodes, Style { offsets: false, ..style }).join("\n")))?,
+            false => {
+                screen::print(&format!("{}\n", render::lines(&nodes, Style { offsets: false, ..style }).join("\n")))?
+            }
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -124,7 +126,7 @@ fn tell(options: &ExplainOptions) -> Result<ExitCode> {
     let explanation = explain::explain(&input, &how);
     match options.json {
         true => screen::report(&explanation)?,
-        false => print(&render::text(&explanation, style))?,
+        false => screen::print(&render::text(&explanation, style))?,
     }
     Ok(if explanation.is_malformed() { ExitCode::from(MALFORMED) } else { ExitCode::SUCCESS })
 }
@@ -183,12 +185,4 @@ fn read(from: impl Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(input::TEXT_LIMIT as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }

@@ -1,6 +1,6 @@
 //! `profile`: what a wallet says of a card profile (docs/profile.md), without wallet or servers.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &ProfileOptions) -> Result<ExitCode> {
         Ok(applications) => (format!("accepted: {}", applications.join(", ")), ExitCode::SUCCESS),
         Err(refusal) => (format!("refused: {refusal}"), ExitCode::FAILURE),
     };
-    writeln!(std::io::stdout(), "{verdict}")?;
+    screen::print(&format!("{verdict}\n"))?;
     Ok(code)
 }
 

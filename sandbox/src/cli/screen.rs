@@ -1,9 +1,11 @@
 //! Where the words go: standard output, in colour only where a person watches.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use nfcwallet_sandbox::pos::{Exchange, pretty};
+use nfcwallet_sandbox::with_causes;
 use owo_colors::{OwoColorize, Style};
 
 /// The story's page.
@@ -83,7 +85,7 @@ impl Screen {
 
     /// Text without an end of line, at once.
     pub(crate) fn write(&self, text: &str) {
-        // A reader that has seen enough (`| head`) is no failure of the story.
+        // A story goes on, whoever listens.
         drop(match self.target {
             Target::Stdout => {
                 let mut out = std::io::stdout().lock();
@@ -114,18 +116,21 @@ impl Screen {
 
 /// One JSON object, the only thing on standard output.
 pub(crate) fn report(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    writeln!(out)?;
-    Ok(())
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
 /// One JSON object on a line of its own, at once.
 pub(crate) fn report_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&format!("{}\n", serde_json::to_string(value)?))
+}
+
+/// What was asked for, on standard output, at once. A reader that has seen enough (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, value)?;
-    writeln!(out)?;
-    Ok(out.flush()?)
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("standard output cannot be written"),
+        _ => Ok(()),
+    }
 }
 
 /// What went wrong, with its causes, on standard error.
@@ -134,19 +139,7 @@ pub(crate) fn complain(error: &anyhow::Error) {
     let label = "error:";
     let label = if coloured { label.red().bold().to_string() } else { label.to_owned() };
     // Nobody is left to tell if standard error is closed.
-    drop(writeln!(std::io::stderr(), "{label} {}", with_causes(error)));
-}
-
-/// Many errors say their cause themselves: each is said once.
-fn with_causes(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |told, cause| {
-        let cause = cause.to_string();
-        match told.as_str() {
-            "" => cause,
-            _ if told.contains(&cause) => told,
-            _ => format!("{told}: {cause}"),
-        }
-    })
+    drop(writeln!(std::io::stderr(), "{label} {}", with_causes(error.as_ref())));
 }
 
 /// The arguments cannot be used: said as above, and the exit code with which clap ends too.
@@ -165,16 +158,4 @@ pub(crate) fn hint(text: &str) {
 pub(crate) fn wants_colour() -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let inner = std::io::Error::other("no space");
-        let error = anyhow::Error::new(inner).context("a.db: no space").context("the servers did not start");
-        assert_eq!(with_causes(&error), "the servers did not start: a.db: no space");
-    }
 }

@@ -8,10 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use nfcwallet_sandbox::checkout::{Amount, Checkout, HttpAcquirer, PhonePayment};
+use nfcwallet_sandbox::issuer::ProviderAnswer;
 use nfcwallet_sandbox::phone::{Call, Phone};
 use nfcwallet_sandbox::pos::{Mode, Purchase};
 use nfcwallet_sandbox::relay::HttpProxy;
-use serde_json::json;
+use nfcwallet_sandbox::with_causes;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::activation;
@@ -143,18 +145,18 @@ fn pay(options: &TapOptions, sum: Sum) -> Result<ExitCode> {
     // The phone finishes what it has begun before its process ends.
     phone.call(Call::Shutdown)?;
     // Of a tap that its server never heard of, the app has nothing to ask.
-    let balance = match paid.payment.provider {
-        Some(_) => Some(balance(served.mpp, &options.user, &runtime)?),
+    let account = match &paid.payment.provider {
+        Some(provider) => Some(Account::ask(served.mpp, &options.user, provider, &runtime)?),
         None => None,
     };
     tell(
         &screen,
         sum.amount,
         &Tapped { purchase: &purchase, paid: &paid, transit: options.transit, stock_before, stock },
-        balance,
+        account,
     );
     if options.json {
-        screen::report(&as_json(sum.amount, &paid, stock, balance))?;
+        screen::report(&as_json(sum.amount, &paid, stock, account))?;
     }
     Ok(if paid.payment.outcome.is_approved() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -234,25 +236,41 @@ fn stock_afterwards(phone: &Phone, screen: &Screen) -> Option<Stock> {
             Some(refilled)
         }
         Err(error) => {
-            screen.line(&format!("{error:#}; the next tap tries again"));
+            screen.line(&format!("{}; the next tap tries again", with_causes(error.as_ref())));
             handset::stock(phone).ok()
         }
     }
 }
 
-/// What the user has after the tap, as the app asks its server.
-fn balance(mpp: SocketAddr, user: &str, runtime: &Runtime) -> Result<Amount> {
-    let handle = runtime.handle().clone();
-    let answer = runtime.block_on(async {
-        let app = HttpProxy::log_in(mpp, user, handle).await?;
-        app.ask("/balance").await
-    })?;
-    let text = |name| answer.get("balance").and_then(|balance| balance.get(name)?.as_str()).unwrap_or_default();
-    let minor = text("value").parse().context("the app's server tells no balance")?;
+/// The user's account after the tap, as the app asks its server.
+#[derive(Debug, Clone, Copy)]
+struct Account {
+    /// What the tap took from it, in its own currency; `None` if it was not paid.
+    charged: Option<Amount>,
+    balance: Amount,
+}
+
+impl Account {
+    fn ask(mpp: SocketAddr, user: &str, tap: &ProviderAnswer, runtime: &Runtime) -> Result<Self> {
+        let handle = runtime.handle().clone();
+        runtime.block_on(async {
+            let app = HttpProxy::log_in(mpp, user, handle).await?;
+            let charged = match &tap.payment_id {
+                Some(id) => Some(amount_in(&app.ask(&format!("/payments/{id}")).await?, "charged")?),
+                None => None,
+            };
+            Ok(Self { charged, balance: amount_in(&app.ask("/balance").await?, "balance")? })
+        })
+    }
+}
+
+fn amount_in(answer: &Value, name: &str) -> Result<Amount> {
+    let text = |part| answer.get(name).and_then(|amount| amount.get(part)?.as_str()).unwrap_or_default();
+    let minor = text("value").parse().with_context(|| format!("the app's server tells no {name}"))?;
     Ok(Amount::of_minor(minor, text("currency"))?)
 }
 
-fn tell(screen: &Screen, amount: Amount, tapped: &Tapped<'_>, balance: Option<Amount>) {
+fn tell(screen: &Screen, amount: Amount, tapped: &Tapped<'_>, account: Option<Account>) {
     let payment = &tapped.paid.payment;
     screen.line(&format!("{amount}: {}", payment.outcome));
     if let Some(verified) = payment.cda_verified {
@@ -272,15 +290,20 @@ fn tell(screen: &Screen, amount: Amount, tapped: &Tapped<'_>, balance: Option<Am
     if let Some(reference) = payment.reference {
         screen.fact(&format!("reference {}", handset::reference_in_words(reference)));
     }
-    if let Some(provider) = &payment.provider {
-        if let Some(id) = &provider.payment_id {
-            screen.fact(&format!("paid by the payment provider as {id}"));
-        }
-        if let Some(authorisation) = &provider.authorisation {
-            screen.fact(&format!("authorisation {authorisation}, for reversals and refunds"));
-        }
+    if let Some(id) = payment.provider.as_ref().and_then(|provider| provider.payment_id.as_ref()) {
+        screen.fact(&format!("paid by the payment provider as {id}"));
     }
-    if let Some(balance) = balance {
+    if let Some(charged) = account.and_then(|account| account.charged).filter(|charged| charged.code() != amount.code())
+    {
+        screen.fact(&format!("charged {charged}, by the gateway's rate"));
+    }
+    if let Some(authorisation) = payment.provider.as_ref().and_then(|provider| provider.authorisation.as_ref()) {
+        screen.fact(&match payment.outcome.is_approved() {
+            true => format!("authorisation {authorisation}, for reversals and refunds"),
+            false => format!("nothing was paid; the gateway lists the attempt as {authorisation}"),
+        });
+    }
+    if let Some(Account { balance, .. }) = account {
         screen.fact(&format!("balance {balance}"));
     }
     if let Some(code) = tapped.code_in_words() {
@@ -298,7 +321,7 @@ fn right_or_wrong(verified: bool) -> &'static str {
     if verified { "right" } else { "wrong" }
 }
 
-fn as_json(amount: Amount, paid: &PhonePayment, stock: Option<Stock>, balance: Option<Amount>) -> serde_json::Value {
+fn as_json(amount: Amount, paid: &PhonePayment, stock: Option<Stock>, account: Option<Account>) -> Value {
     let payment = &paid.payment;
     let provider = payment.provider.as_ref();
     json!({
@@ -313,7 +336,9 @@ fn as_json(amount: Amount, paid: &PhonePayment, stock: Option<Stock>, balance: O
         "authorisation": provider.and_then(|provider| provider.authorisation.as_ref()),
         "payment_id": provider.and_then(|provider| provider.payment_id.as_ref()),
         "result_code": provider.map(|provider| provider.code.as_str()),
-        "balance": balance.map(Amount::decimal),
+        "charged": account.and_then(|account| account.charged).map(Amount::decimal),
+        "balance": account.map(|account| account.balance.decimal()),
+        "account_currency": account.map(|account| account.balance.code()),
         "credentials_left": stock.map(|stock| stock.usable),
     })
 }

@@ -8,7 +8,7 @@ use mpp_server::store::{StoreError, Tx};
 use serde::Serialize;
 
 use super::{Control, DeskError};
-use crate::gateway::{Account, CallState, SchemeEvent};
+use crate::gateway::{Account, CallState, SchemeEvent, Sum};
 use crate::issuer::{Decision, IssuerError, Ledger};
 
 /// What the provider charged users for payments, less what it gave back, by the merchant's currency. A
@@ -44,6 +44,8 @@ pub struct BooksView {
     pub gateway: Vec<NetSum>,
     /// The same, say the provider's.
     pub provider: Vec<NetSum>,
+    /// What was cleared and charged to nobody, say the gateway's books.
+    pub shortfall: Vec<NetSum>,
     /// Calls of the gateway that wait for a final answer.
     pub waiting_calls: usize,
     /// Signed calls so far, in both directions, and how many had both messages verified.
@@ -72,7 +74,9 @@ impl Control {
         for call in self.gateway.books().refused_refunds()? {
             findings.push(format!("the provider refused {} {}", call.kind.name(), call.request_id));
         }
-        let gateway = self.gateway_sums(waiting_calls, &mut findings)?;
+        let sums = self.gateway.books().sums()?;
+        check_sums(&sums, waiting_calls, &mut findings);
+        let gateway = of_account(&sums, Account::Provider);
         let failed = |error: StoreError| DeskError::Provider(error.to_string());
         let audit = ledger::audit(&self.store).await.map_err(failed)?;
         findings
@@ -91,6 +95,7 @@ impl Control {
             taps_at_gateway: asked.0,
             gateway,
             provider,
+            shortfall: of_account(&sums, Account::Shortfall).into_iter().filter(|sum| is_there(&sum)).collect(),
             waiting_calls,
             signed_calls,
             verified_calls,
@@ -109,23 +114,25 @@ impl Control {
         });
         Ok(counted(amounts.map(|amount: Amount| (amount.currency.numeric(), amount.value))))
     }
+}
 
-    /// The provider's account; all accounts of a currency come to nothing, and so does what users are owed.
-    fn gateway_sums(&self, waiting: usize, findings: &mut Vec<String>) -> Result<Vec<NetSum>, DeskError> {
-        let sums = self.gateway.books().sums()?;
-        let mut totals: BTreeMap<Currency, i64> = BTreeMap::new();
-        for sum in &sums {
-            *totals.entry(sum.currency).or_default() += sum.minor;
-            if sum.account == Account::Owed && sum.minor != 0 && waiting == 0 {
-                findings.push(format!("the gateway owes users {} of {}", -sum.minor, sum.currency));
-            }
+/// All accounts of a currency come to nothing, and so does what users are owed.
+fn check_sums(sums: &[Sum], waiting: usize, findings: &mut Vec<String>) {
+    let mut totals: BTreeMap<Currency, i64> = BTreeMap::new();
+    for sum in sums {
+        *totals.entry(sum.currency).or_default() += sum.minor;
+        if sum.account == Account::Owed && sum.minor != 0 && waiting == 0 {
+            findings.push(format!("the gateway owes users {} of {}", -sum.minor, sum.currency));
         }
-        for (currency, total) in totals.into_iter().filter(|(_, total)| *total != 0) {
-            findings.push(format!("the gateway's accounts in {currency} sum to {total}"));
-        }
-        let provider = sums.into_iter().filter(|sum| sum.account == Account::Provider);
-        Ok(provider.map(|sum| NetSum { currency: sum.currency.code(), minor: sum.minor }).collect())
     }
+    for (currency, total) in totals.into_iter().filter(|(_, total)| *total != 0) {
+        findings.push(format!("the gateway's accounts in {currency} sum to {total}"));
+    }
+}
+
+fn of_account(sums: &[Sum], account: Account) -> Vec<NetSum> {
+    let of_it = sums.iter().filter(|sum| sum.account == account);
+    of_it.map(|sum| NetSum { currency: sum.currency.code(), minor: sum.minor }).collect()
 }
 
 fn issued(ledger: &Ledger) -> Result<Taps, IssuerError> {

@@ -1,5 +1,7 @@
 //! The money side, without HTTP: what the card scheme tells the gateway, and what users have.
 
+use std::collections::BTreeMap;
+
 use alipayplus::Amount;
 use mpp_server::accounts::{AccountError, TopUp, UserStatus};
 use serde::Serialize;
@@ -64,6 +66,8 @@ pub struct PaymentView {
     pub cleared: u64,
     /// Given back.
     pub refunded: u64,
+    /// Cleared beyond what was held, and charged to nobody.
+    pub shortfall: u64,
     /// `paymentRequestId` towards the provider.
     pub payment_request_id: String,
     /// The provider's name of it.
@@ -79,6 +83,10 @@ pub struct EventView {
     pub event: String,
     /// The row of the conversion table (`docs/conversion.md`).
     pub row: &'static str,
+    /// Event and payment, in the row's words.
+    pub why: &'static str,
+    /// What the row does beside its calls.
+    pub effect: String,
     /// The calls to the provider that it asked for.
     pub calls: Vec<CallView>,
 }
@@ -110,7 +118,13 @@ impl EventView {
             code: call.code.clone(),
             attempts: call.attempts,
         });
-        Self { event: event.id().as_str().to_owned(), row: played.row.name(), calls: calls.collect() }
+        Self {
+            event: event.id().as_str().to_owned(),
+            row: played.row.name(),
+            why: played.row.words(),
+            effect: played.row.effect(),
+            calls: calls.collect(),
+        }
     }
 
     /// Every call was answered with success.
@@ -120,9 +134,10 @@ impl EventView {
     }
 }
 
-impl From<Payment> for PaymentView {
-    fn from(payment: Payment) -> Self {
+impl PaymentView {
+    fn of(payment: Payment, shortfalls: &BTreeMap<SchemeId, u64>) -> Self {
         Self {
+            shortfall: shortfalls.get(&payment.auth_id).copied().unwrap_or_default(),
             amount: payment.amount(),
             authorisation: payment.auth_id.as_str().to_owned(),
             user: payment.user,
@@ -169,7 +184,7 @@ impl Control {
         id: Option<&str>,
         what: AuthorisationEvent,
     ) -> Result<EventView, DeskError> {
-        let payment = self.payment_of(authorisation)?;
+        let payment = self.payment_of(SchemeId::parse(authorisation))?;
         let (id, time_ms) = (self.named(id)?, self.clock.now_ms());
         let auth_id = payment.auth_id.clone();
         self.play(match what {
@@ -195,20 +210,23 @@ impl Control {
         self.play(SchemeEvent::Refund(Refund { id, auth_id: None, user: user.to_owned(), amount, time_ms })).await
     }
 
-    /// All taps that came to the gateway, oldest first.
+    /// All taps that came to the gateway, oldest first, and the payments for what was cleared beyond one.
     ///
     /// # Errors
     /// [`DeskError::Gateway`].
     pub fn taps(&self) -> Result<Vec<PaymentView>, DeskError> {
-        Ok(self.gateway.books().payments()?.into_iter().map(PaymentView::from).collect())
+        let books = self.gateway.books();
+        let shortfalls = books.shortfalls()?;
+        Ok(books.payments()?.into_iter().map(|payment| PaymentView::of(payment, &shortfalls)).collect())
     }
 
-    /// The payment of an authorisation.
+    /// One of [`Control::taps`].
     ///
     /// # Errors
     /// [`DeskError::UnknownAuthorisation`].
     pub fn tap(&self, authorisation: &str) -> Result<PaymentView, DeskError> {
-        self.payment_of(authorisation).map(PaymentView::from)
+        let payment = self.payment_of(SchemeId::try_from(authorisation.to_owned()))?;
+        Ok(PaymentView::of(payment, &self.gateway.books().shortfalls()?))
     }
 
     /// A user's account.
@@ -251,8 +269,8 @@ impl Control {
         Ok(EventView::of(&event, &played))
     }
 
-    fn payment_of(&self, authorisation: &str) -> Result<Payment, DeskError> {
-        let id = SchemeId::parse(authorisation).map_err(|_| DeskError::UnknownAuthorisation)?;
+    fn payment_of(&self, authorisation: Result<SchemeId, GatewayError>) -> Result<Payment, DeskError> {
+        let id = authorisation.map_err(|_| DeskError::UnknownAuthorisation)?;
         self.gateway.books().payment(&id)?.ok_or(DeskError::UnknownAuthorisation)
     }
 

@@ -15,6 +15,7 @@ use super::{Content, Control, done, problem};
 use crate::checkout;
 use crate::gateway::GatewayError;
 use crate::gateway::http::{SignedCall, StrikeRule};
+use crate::with_causes;
 
 /// The routes of the module's page.
 pub(super) fn routes() -> Router<Control> {
@@ -43,7 +44,7 @@ struct Happening {
     id: Option<String>,
     #[serde(default)]
     amount: Option<String>,
-    /// Of a clearing: its place, from 1.
+    /// Of a clearing: its place, from 1; noted, and decides nothing.
     #[serde(default = "first")]
     sequence: u16,
     /// Of a clearing: no further one will come.
@@ -93,7 +94,7 @@ impl IntoResponse for DeskError {
             ) => StatusCode::BAD_REQUEST,
             Self::Gateway(_) | Self::Provider(_) | Self::Randomness => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        problem(status, &self.to_string())
+        problem(status, &with_causes(&self))
     }
 }
 

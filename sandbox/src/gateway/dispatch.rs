@@ -20,6 +20,7 @@ use super::outcome::{Known, of_inquiry, of_pay, of_result};
 use super::requests::read;
 use super::taking::Taking;
 use super::{CallKind, Gateway, GatewayError, Payment, PaymentState, RowId};
+use crate::with_causes;
 
 /// What the terminal is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +83,7 @@ impl Gateway {
             match self.work().await {
                 Ok(next_at_ms) => self.wait(changed, next_at_ms).await,
                 Err(error) => {
-                    tracing::error!(%error, "the gateway failed; it goes on");
+                    tracing::error!(error = with_causes(&error), "the gateway failed; it goes on");
                     self.clock.sleep(PAUSE).await;
                 }
             }

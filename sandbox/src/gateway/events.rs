@@ -36,6 +36,11 @@ impl SchemeId {
         Self(format!("~{what}-{of}"))
     }
 
+    /// The payment for what the clearing `event` collected beyond its authorisation.
+    pub(super) fn beyond(event: &Self) -> Self {
+        Self::own("over", event)
+    }
+
     /// As it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {

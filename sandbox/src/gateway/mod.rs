@@ -24,6 +24,7 @@ mod taking;
 mod tests;
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use nfcwallet_core::host::Clock;
@@ -99,7 +100,7 @@ pub enum GatewayError {
         value: u64,
     },
     /// A converted amount is out of range.
-    #[error("an amount cannot be converted: {0}")]
+    #[error("an amount cannot be converted")]
     Conversion(#[from] alipayplus::model::quote::ConversionError),
     /// An event, or an authorisation, that was seen before came with another content.
     #[error("event {id} was seen before with another content")]
@@ -111,11 +112,22 @@ pub enum GatewayError {
     #[error("no row of the conversion table fits")]
     NoRow,
     /// A request breaks a rule of its page: a field of the event is too long, or missing.
-    #[error("a request cannot be made: {0}")]
+    #[error("a request cannot be made")]
     Request(#[from] alipayplus::FieldError),
+    /// The file of the books cannot be opened, or is no database.
+    #[error(
+        "the gateway's books {}: {reason}; if the file is damaged, delete its whole folder or take another one",
+        .path.display()
+    )]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What SQLite said.
+        reason: String,
+    },
     /// The database failed.
     #[error("the gateway's books: {0}")]
-    Books(#[from] rusqlite::Error),
+    Books(String),
     /// The database is of another version of the sandbox.
     #[error("the gateway's books have schema {found}, this sandbox knows {known}; delete the file")]
     Version {
@@ -131,8 +143,14 @@ pub enum GatewayError {
         what: &'static str,
     },
     /// Something in the database is no JSON of its kind, or cannot be written as such.
-    #[error("the gateway's books: {0}")]
+    #[error("the gateway's books")]
     Json(#[from] serde_json::Error),
+}
+
+impl From<rusqlite::Error> for GatewayError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Books(error.to_string())
+    }
 }
 
 /// The gateway.

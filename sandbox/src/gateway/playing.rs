@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::books::Call;
-use super::events::SchemeEvent;
-use super::{Gateway, GatewayError, RowId};
+use super::events::{Expiry, Reversal, SchemeEvent, SchemeId};
+use super::{CallKind, Gateway, GatewayError, RowId};
 
 /// Between two looks at a call that another task makes.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -42,12 +42,14 @@ impl Gateway {
     }
 
     fn calls_of(&self, event: &SchemeEvent) -> Result<Vec<Call>, GatewayError> {
-        let undone = match event {
-            SchemeEvent::Reversal(_) | SchemeEvent::Expiry(_) => event.auth_id(),
-            _ => None,
-        };
         self.books.read(|work| {
-            let mut calls = undone.map_or(Ok(Vec::new()), |auth_id| work.cancels(auth_id))?;
+            let mut calls = match event {
+                SchemeEvent::Reversal(Reversal { auth_id, .. }) | SchemeEvent::Expiry(Expiry { auth_id, .. }) => {
+                    work.calls_about(auth_id, CallKind::Cancel)?
+                }
+                SchemeEvent::Clearing(clearing) => work.calls_about(&SchemeId::beyond(&clearing.id), CallKind::Pay)?,
+                _ => Vec::new(),
+            };
             calls.extend(work.calls_back(event.id())?);
             Ok(calls)
         })

@@ -311,7 +311,7 @@ impl Taking<'_> {
     fn call_beyond(&self, cause: &Cause<'_>, payment: &Payment, minor: u64) -> Result<(), GatewayError> {
         let asked = self.work.authorisation(&payment.auth_id)?;
         let asked = asked.ok_or(GatewayError::Damaged { what: "a payment without authorisation" })?;
-        let auth_id = SchemeId::own("over", cause.id);
+        let auth_id = SchemeId::beyond(cause.id);
         let beyond = self.payment(&auth_id, &asked, Amount::new(payment.currency, minor), payment.quote.clone())?;
         self.work.put_payment(&beyond)?;
         self.call_pay(&asked, &beyond, cause.row)

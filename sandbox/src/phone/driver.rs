@@ -53,7 +53,7 @@ struct Heard {
 #[derive(Debug, thiserror::Error)]
 pub enum PhoneError {
     /// The process did not start.
-    #[error("the phone process cannot be started: {0}")]
+    #[error("the phone process cannot be started")]
     Start(#[from] std::io::Error),
     /// Its wallet did not open.
     #[error("the wallet did not open: {}", .0)]

@@ -86,7 +86,7 @@ pub struct Addresses {
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// A folder or a port cannot be used.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Io {
         /// Which one.
         what: String,
@@ -94,25 +94,25 @@ pub enum SandboxError {
         source: std::io::Error,
     },
     /// The issuer has no keys or no ledger.
-    #[error("the issuer: {0}")]
+    #[error("the issuer")]
     Issuer(#[from] IssuerError),
     /// The service's database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No HTTP client can be made.
-    #[error("no HTTP client: {0}")]
+    #[error("no HTTP client")]
     Http(#[from] reqwest::Error),
     /// The provider's server does not start.
-    #[error("the provider's server: {0}")]
+    #[error("the provider's server")]
     Provider(#[from] StartError),
     /// The gateway's books cannot be used.
     #[error(transparent)]
     Books(#[from] GatewayError),
     /// The gateway cannot listen.
-    #[error("the gateway: {0}")]
+    #[error("the gateway")]
     Gateway(#[from] GatewayServerError),
     /// The gateway cannot call the provider.
-    #[error("the gateway: {0}")]
+    #[error("the gateway")]
     Line(#[from] LineError),
     /// The keys that sign cannot be used.
     #[error(transparent)]

@@ -1,4 +1,5 @@
-//! `docs/sandbox.md` is run line by line, so that its examples stay true.
+//! Each `curl` line of `docs/sandbox.md` is asked by itself, so that its examples stay true wherever there is no
+//! shell with jq. Where there is one, `tests/program/pages.rs` runs the whole page in its order.
 
 use alipayplus::{Amount, Currency};
 use serde_json::{Value, json};
@@ -11,8 +12,9 @@ use crate::token_service::{DecisionPolicy, Policy};
 const PAGE: &str = include_str!("../../../docs/sandbox.md");
 const CONTROL: &str = concat!(include_str!("../control.rs"), include_str!("../control/payments.rs"));
 
-/// The tap that the page's examples are about.
+/// The tap that the page's examples are about, and its reference.
 const AUTHORISATION: &str = "tap-of-alice";
+const REFERENCE: [u8; 8] = *b"ORDER-01";
 
 /// A `curl` line as a request.
 #[derive(Debug, Default, PartialEq)]
@@ -71,13 +73,13 @@ fn a_curl_line_is_read_as_a_shell_reads_it() {
     assert_eq!(line, expected);
 }
 
-/// What a tap of 20.00 EUR, with the page's reference, becomes at the gateway.
+/// What a tap of 20.00 EUR becomes at the gateway.
 async fn pay(sandbox: &Sandbox, user: &str, name: &str) {
     drop(sandbox.proxy(user).unwrap());
     let id = SchemeId::parse(name).unwrap();
     let (amount, time_ms) = (Amount::new(Currency::from_code("EUR").unwrap(), 2_000), sandbox.control().clock.now_ms());
     let merchant = Merchant { reference: "SHOP".to_owned(), name: "Shop".to_owned(), category: "5411".to_owned() };
-    let (auth_id, user, reference) = (id.clone(), user.to_owned(), Some(*b"ORDER-01"));
+    let (auth_id, user, reference) = (id.clone(), user.to_owned(), Some(REFERENCE));
     let asked = Authorisation { id, auth_id, user, amount, reference, merchant, time_ms };
     let verdict = sandbox.gateway().authorise(&asked).await.unwrap();
     assert!(matches!(verdict, Verdict::Approved { .. }), "{verdict:?}");
@@ -86,10 +88,9 @@ async fn pay(sandbox: &Sandbox, user: &str, name: &str) {
 #[tokio::test]
 async fn every_curl_line_of_the_page_works() {
     let sandbox = sandbox();
-    let token = Wallet::on(&sandbox, 1, "ann").activate().await;
+    let token = Wallet::on(&sandbox, 1, "alice").activate().await;
     sandbox.service().set_policy(Policy { decision: DecisionPolicy::StepUp, ..Policy::default() });
     Wallet::on(&sandbox, 2, "bob").apply().await;
-    pay(&sandbox, "ann", "tap-of-ann").await;
     pay(&sandbox, "alice", AUTHORISATION).await;
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -101,6 +102,7 @@ async fn every_curl_line_of_the_page_works() {
             .replace("$CONTROL", &format!("http://{}", sandbox.addresses().control))
             .replace("$OPS", &format!("http://{}", sandbox.addresses().ops))
             .replace("$AUTHORISATION", AUTHORISATION)
+            .replace("$REFERENCE", &hex::encode_upper(REFERENCE))
             .replace("$TOKEN", &token)
             .replace("$LOGIN", &login);
         let parsed = parse(&filled);

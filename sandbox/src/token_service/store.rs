@@ -50,7 +50,7 @@ const TABLES: [&str; 8] =
 pub enum StoreError {
     /// SQLite said no.
     #[error("the token service's database: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(String),
     /// The file cannot be opened, or is no database.
     #[error(
         "the token service's database {}: {reason}; if it is damaged, delete its whole folder or take another one",
@@ -71,6 +71,12 @@ pub enum StoreError {
         /// Version of the file.
         found: i64,
     },
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error.to_string())
+    }
 }
 
 /// Why an operation has no answer of its own: nothing of it is kept.
@@ -122,7 +128,7 @@ impl Store {
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, StoreError> {
         let Some(path) = path else { return Self::on(Connection::open_in_memory()?) };
         Connection::open(path).map_err(StoreError::from).and_then(Self::on).map_err(|error| match error {
-            StoreError::Database(error) => StoreError::File { path: path.to_owned(), reason: error.to_string() },
+            StoreError::Database(reason) => StoreError::File { path: path.to_owned(), reason },
             other => other,
         })
     }

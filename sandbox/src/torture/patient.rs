@@ -16,6 +16,7 @@ use crate::phone::{Call, CallError, Event, Phone, PhoneError};
 use crate::pos::{LinkLost, Purchase};
 use crate::servers::Sandbox;
 use crate::token_service::locked;
+use crate::with_causes;
 
 /// Steps that are kept to be told.
 const STEPS_KEPT: usize = 60;
@@ -158,7 +159,7 @@ impl<'a> Patient<'a> {
                 self.count(|tally| tally.busy += 1);
                 Ok(None)
             }
-            Err(error) => Err(Stop::Broken(format!("the wallet did not open again: {error}"))),
+            Err(error) => Err(Stop::Broken(format!("the wallet did not open again: {}", with_causes(&error)))),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::issuer::{Authority, Issuer, IssuerConfig};
 use crate::phone::{Call, Phone};
 use crate::relay::{Fault, FaultRule};
 use crate::servers::{Sandbox, SandboxConfig};
+use crate::with_causes;
 
 /// After so many breaks, another wallet and other servers: their books stay short.
 const BREAKS_PER_WALLET: u64 = 100;
@@ -93,7 +94,7 @@ fn part(plan: &Plan, kind: Kind, amount: u64, progress: &Progress<'_>) -> Result
 }
 
 fn servers() -> Result<Sandbox, TortureError> {
-    let setup = |error: &dyn std::fmt::Display| TortureError::Setup(error.to_string());
+    let setup = |error: &(dyn std::error::Error + 'static)| TortureError::Setup(with_causes(error));
     let authority = Authority::shared().map_err(|error| setup(&error))?;
     let issuer = Issuer::under(authority, IssuerConfig::default()).map_err(|error| setup(&error))?;
     Sandbox::start_with(SandboxConfig::default(), issuer).map_err(|error| setup(&error))

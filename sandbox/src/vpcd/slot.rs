@@ -33,7 +33,7 @@ pub trait Card {
 #[derive(Debug, thiserror::Error)]
 pub enum SlotError<E> {
     /// The connection broke.
-    #[error("the connection to the reader broke: {0}")]
+    #[error("the connection to the reader broke")]
     Connection(#[from] io::Error),
     /// The reader went away in the middle of a message.
     #[error("the reader went away in the middle of a message")]

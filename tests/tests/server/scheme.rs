@@ -7,7 +7,9 @@ use alipayplus::payment::acquirer::{
 use alipayplus::signature::{ClientId, KeyRing, Validity};
 use alipayplus::{Answer, Api, Message, ResultCode, ResultStatus};
 use nfcwallet_sandbox::control::AuthorisationEvent::{Clearing, Expiry, Refund as GiveBack, Reversal};
+use nfcwallet_sandbox::control::NetSum;
 use nfcwallet_sandbox::gateway::http::{ACQUIRER_CLIENT_ID, KEY_VERSION, Party};
+use nfcwallet_sandbox::gateway::{ConversionConfig, OverCapture};
 
 use crate::desk::{Desk, OPENING, authorisation, calls, euro};
 
@@ -43,6 +45,33 @@ fn a_part_that_is_released_and_a_clearing_below_it_come_back() {
     assert_eq!(calls(&desk.happens(&payment, clearing)), [("refund", 200)]);
     assert_eq!(desk.balance(), OPENING - 500);
     desk.books_agree();
+}
+
+#[test]
+fn what_is_cleared_beyond_an_authorisation_shows_with_its_tap_and_in_the_books() {
+    let beyond = |change: fn(&mut ConversionConfig)| {
+        let mut desk = Desk::with(|config| change(&mut config.gateway.conversion));
+        let payment = desk.paid(OPENING);
+        let event = desk.happens(&payment, Clearing { amount: euro(OPENING + 300), sequence: 1, last: true });
+        desk.books_agree();
+        assert_eq!(desk.balance(), 0);
+        let short = desk.run(desk.sandbox.control().books()).unwrap().shortfall;
+        assert_eq!(short, [NetSum { currency: "EUR", minor: 300 }]);
+        assert_eq!((desk.gateway(&payment).shortfall, desk.gateway(&payment).cleared), (300, OPENING));
+        let others = desk.sandbox.control().taps().unwrap().into_iter();
+        (event, others.filter(|tap| tap.authorisation != authorisation(&payment)).collect::<Vec<_>>(), desk)
+    };
+    let (event, others, _) = beyond(|_| {});
+    assert_eq!((event.row, event.effect.as_str()), ("C9", "booked"));
+    assert_eq!(event.why, "clearing: above what is open, or of a payment that is void: a shortfall");
+    assert_eq!(others, []);
+    // Asked for, and refused by the provider: nothing is left on the account.
+    let (event, others, desk) = beyond(|conversion| conversion.over_capture = OverCapture::PayDifference);
+    let made: Vec<_> = event.calls.iter().map(|call| (call.api, call.amount, call.state)).collect();
+    assert_eq!((event.row, made), ("C10", vec![("pay", euro(300), "failed")]));
+    let refused = desk.sandbox.control().tap(&others[0].authorisation).unwrap();
+    assert_eq!((refused.state, refused.amount, refused.shortfall), ("declined", euro(300), 0));
+    assert_eq!(refused.code.as_deref(), Some("USER_BALANCE_NOT_ENOUGH"));
 }
 
 #[test]

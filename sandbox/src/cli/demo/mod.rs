@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::sync_channel;
 
 use anyhow::{Context, Result};
+use nfcwallet_sandbox::with_causes;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -84,7 +85,8 @@ fn tell(options: &DemoOptions, folder: &std::path::Path) -> Result<Report> {
     let (report, step) = story.end();
     if let Err(error) = &outcome {
         let again = options.seed.map_or(format!("; try the same again with --seed {seed}"), |_| String::new());
-        screen::complain(&anyhow::anyhow!("step {step} failed: {error:#}{again}"));
+        let why = with_causes(error.as_ref());
+        screen::complain(&anyhow::anyhow!("step {step} failed: {why}{again}"));
     }
     Ok(report.finish(step, outcome.err().as_ref()))
 }

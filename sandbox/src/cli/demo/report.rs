@@ -2,6 +2,7 @@
 
 use nfcwallet_sandbox::checkout::{Amount, PhonePayment};
 use nfcwallet_sandbox::control::BooksView;
+use nfcwallet_sandbox::with_causes;
 use serde::Serialize;
 
 use crate::cli::activation::Activation;
@@ -158,7 +159,7 @@ impl Report {
             Some(Unexpected { what, expected, seen }) => {
                 FailureReport { step, expected: Some(expected.clone()), seen: format!("{what}: {seen}") }
             }
-            None => FailureReport { step, expected: None, seen: format!("{error:#}") },
+            None => FailureReport { step, expected: None, seen: with_causes(error.as_ref()) },
         });
         self
     }

@@ -4,10 +4,20 @@
 //! all accounts is 0 at any time. When no call is outstanding and none was refused, `owed` is 0, and the
 //! provider was charged exactly what is held, owed to the scheme, and short.
 
+use std::collections::BTreeMap;
+
 use alipayplus::Currency;
 use rusqlite::params;
 
-use super::{GatewayError, Work};
+use super::{GatewayError, SchemeId, Work};
+
+/// By authorisation. What was cleared beyond is booked under its event; the payment of its own that may cover
+/// it, under that payment's request, which is named after the event.
+const SHORTFALLS: &str = "
+    SELECT event.auth_id, sum(posting.minor) FROM posting
+    JOIN event ON event.id = CASE WHEN cause GLOB 'pay-~over-*' THEN substr(cause, 11) ELSE cause END
+    WHERE account = 'shortfall' AND auth_id IS NOT NULL
+    GROUP BY auth_id HAVING sum(posting.minor) <> 0";
 
 /// An account. Debits count up, credits count down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +99,17 @@ impl Work<'_> {
             let account = Account::parse(&account).ok_or(GatewayError::Damaged { what: "an account" })?;
             let currency = Currency::from_code(&currency).ok_or(GatewayError::Damaged { what: "a currency" })?;
             Ok(Sum { account, currency, minor })
+        })
+        .collect()
+    }
+
+    pub(crate) fn shortfalls(&self) -> Result<BTreeMap<SchemeId, u64>, GatewayError> {
+        let mut statement = self.tx.prepare_cached(SHORTFALLS)?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+        rows.map(|row| {
+            let (auth_id, minor) = row?;
+            let minor = u64::try_from(minor).map_err(|_| GatewayError::Damaged { what: "a shortfall" })?;
+            Ok((SchemeId::try_from(auth_id)?, minor))
         })
         .collect()
     }

@@ -7,6 +7,7 @@ mod accounts;
 mod rows;
 mod work;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -107,9 +108,12 @@ impl Books {
     /// In a file, which is made if it does not exist.
     ///
     /// # Errors
-    /// [`GatewayError::Books`], [`GatewayError::Version`].
+    /// [`GatewayError::File`], [`GatewayError::Version`].
     pub fn open(path: &Path) -> Result<Self, GatewayError> {
-        Self::on(Connection::open(path)?)
+        Connection::open(path).map_err(GatewayError::from).and_then(Self::on).map_err(|error| match error {
+            GatewayError::Books(reason) => GatewayError::File { path: path.to_owned(), reason },
+            other => other,
+        })
     }
 
     fn on(connection: Connection) -> Result<Self, GatewayError> {
@@ -211,6 +215,15 @@ impl Books {
     /// [`GatewayError::Books`].
     pub fn sums(&self) -> Result<Vec<Sum>, GatewayError> {
         self.read(|work| work.sums())
+    }
+
+    /// What was cleared of authorisations and nobody was charged for, in the smallest unit of the merchant's
+    /// currency. Those with nothing of it are left out.
+    ///
+    /// # Errors
+    /// [`GatewayError::Books`].
+    pub fn shortfalls(&self) -> Result<BTreeMap<SchemeId, u64>, GatewayError> {
+        self.read(|work| work.shortfalls())
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

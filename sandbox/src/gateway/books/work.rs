@@ -194,9 +194,9 @@ impl<'a> Work<'a> {
         self.select_calls(&which, [format!("refund-{id}"), format!("adjust-{id}")])
     }
 
-    /// The calls that cancel this payment.
-    pub(crate) fn cancels(&self, auth_id: &SchemeId) -> Result<Vec<Call>, GatewayError> {
-        self.select_calls("auth_id = ?1 AND kind = 'cancelPayment'", [auth_id.as_str()])
+    /// The calls of this kind about this payment.
+    pub(crate) fn calls_about(&self, auth_id: &SchemeId, kind: CallKind) -> Result<Vec<Call>, GatewayError> {
+        self.select_calls("auth_id = ?1 AND kind = ?2", [auth_id.as_str(), kind.name()])
     }
 
     /// The calls that are due at `now_ms`; with `auth_id` only those of this payment.

@@ -73,6 +73,17 @@ pub(crate) enum Effect {
     Become(PaymentState),
 }
 
+impl std::fmt::Display for Effect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Book => f.write_str("booked"),
+            Self::Keep => f.write_str("kept, and converted when the payment is final"),
+            Self::Ignore => f.write_str("changes nothing"),
+            Self::Become(state) => write!(f, "the payment becomes {}", state.name()),
+        }
+    }
+}
+
 /// One row.
 #[derive(Debug)]
 pub struct Row {
@@ -122,6 +133,19 @@ macro_rules! rows {
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Self::$id => stringify!($id)),* }
+            }
+
+            /// Event and payment, as the row's line on the page names them.
+            #[must_use]
+            pub fn words(self) -> &'static str {
+                match self { $(Self::$id => concat!($event, ": ", $when)),* }
+            }
+
+            /// What the row does beside its calls, in words.
+            #[must_use]
+            pub fn effect(self) -> String {
+                let effect: Effect = match self { $(Self::$id => $effect),* };
+                effect.to_string()
             }
 
             /// The name that is written so.

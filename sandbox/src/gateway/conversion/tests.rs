@@ -245,6 +245,25 @@ fn no_refund_exceeds_its_payment_and_nothing_given_back_is_lost() {
     }
 }
 
+/// An answer names its row in the words of the page.
+#[test]
+fn a_rows_name_leads_to_its_words() {
+    for row in TABLE {
+        assert_eq!(row.id.words(), format!("{}: {}", row.event, row.when));
+        assert_eq!(row.id.effect(), row.effect.to_string());
+    }
+    let effects = [RowId::R8, RowId::R4, RowId::R5, RowId::R6].map(RowId::effect);
+    assert_eq!(
+        effects,
+        [
+            "booked",
+            "kept, and converted when the payment is final",
+            "changes nothing",
+            "the payment becomes cancelling"
+        ]
+    );
+}
+
 #[test]
 fn the_page_shows_the_table() {
     let page = include_str!("../../../../docs/conversion.md");

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::gateway::{
     Call, CallState, Gateway, GatewayError, Payment, PaymentState, Refund, Reversal, SchemeEvent, SchemeId,
 };
+use crate::with_causes;
 
 /// Until when an acquirer may cancel and refund.
 const CALENDAR: BusinessCalendar = BusinessCalendar::ACQUIRER;
@@ -183,7 +184,7 @@ fn id_of(what: &str, name: &str) -> Result<SchemeId, ResultInfo> {
 }
 
 fn unknown(error: GatewayError) -> ResultInfo {
-    tracing::error!(%error, "the gateway's books failed");
+    tracing::error!(error = with_causes(&error), "the gateway's books failed");
     ResultCode::UnknownException.into()
 }
 
@@ -191,7 +192,7 @@ fn refusal(error: GatewayError) -> ResultInfo {
     match error {
         GatewayError::Changed { .. } => ResultCode::RepeatReqInconsistent.into(),
         GatewayError::Amount { .. } | GatewayError::Conversion(_) => {
-            ResultInfo::new(ResultCode::ParamIllegal, error.to_string())
+            ResultInfo::new(ResultCode::ParamIllegal, with_causes(&error))
         }
         error => unknown(error),
     }

@@ -33,7 +33,7 @@ pub enum Party {
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// A key.
-    #[error("a test key: {0}")]
+    #[error("a test key")]
     Key(#[from] KeyError),
     /// A name.
     #[error(transparent)]

@@ -33,6 +33,7 @@ pub use self::mpp::{LineError, MppLine};
 pub use self::strikes::{Strike, StrikeRule, Strikes};
 use super::Gateway;
 use crate::relay::Upstream;
+use crate::with_causes;
 
 /// The gateway's server.
 pub struct GatewayServer {
@@ -134,7 +135,7 @@ fn hear(
     notice: &provider::NotifyPaymentRequest,
 ) -> Result<provider::NotifyPaymentAnswer, ResultInfo> {
     let heard = gateway.hear(notice).map_err(|error| {
-        tracing::error!(%error, "the gateway's books failed");
+        tracing::error!(error = with_causes(&error), "the gateway's books failed");
         ResultInfo::from(ResultCode::UnknownException)
     })?;
     Ok(provider::NotifyPaymentAnswer { result: heard })

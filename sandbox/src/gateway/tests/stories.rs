@@ -314,16 +314,24 @@ fn parts_at_a_rate_give_back_exactly_what_was_paid() {
 #[test]
 fn what_is_cleared_beyond_is_short_or_paid_as_the_switch_says() {
     let mut config = GatewayConfig::default();
-    for (over_capture, balance, shortfall) in
-        [(OverCapture::None, WEALTH - 100, 30), (OverCapture::PayDifference, WEALTH - 130, 0)]
-    {
+    for (over_capture, wealth, shortfall) in [
+        (OverCapture::None, WEALTH, 30),
+        (OverCapture::PayDifference, WEALTH, 0),
+        // Enough for the payment, too little for the rest.
+        (OverCapture::PayDifference, 110, 30),
+    ] {
         config.conversion.over_capture = over_capture;
-        let mut world = paid(config.clone());
+        let mut world = World::new(config.clone(), &[("alice", wealth)], &[]);
+        let asked = world.asked("a", 100);
+        assert_eq!(world.authorise(&asked), approved("a"));
         let event = world.clearing("a", 130, true);
         world.gateway.take(&event).unwrap();
         world.settle();
-        assert_eq!(world.provider.balance("alice"), balance);
+        assert_eq!(world.provider.balance("alice"), wealth - 130 + shortfall);
         assert_eq!((world.sum(Account::Shortfall), world.sum(Account::Scheme)), (shortfall, -130));
+        let shortfalls: Vec<_> = world.gateway.books().shortfalls().unwrap().into_iter().collect();
+        let expected = u64::try_from(shortfall).ok().filter(|minor| *minor > 0).map(|minor| (id("a"), minor));
+        assert_eq!(shortfalls, Vec::from_iter(expected));
     }
 }
 

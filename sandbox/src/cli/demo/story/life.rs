@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use nfcwallet_sandbox::checkout::Amount;
 use nfcwallet_sandbox::phone::{Call, Event, Phone};
 
-use super::{Scene, Story, USER, check_approved, expect};
+use super::{CURRENCY, Scene, Story, USER, check_approved, expect, money};
 use crate::cli::activation::{self, Activation};
 use crate::cli::handset::{self, Stock};
 
@@ -103,11 +104,12 @@ impl Story<'_> {
     /// Small taps until the stock is below the threshold and full again.
     pub(super) fn tap_until_refilled(&mut self, scene: &Scene, phone: &Phone) -> Result<()> {
         let before = handset::stock(phone)?;
+        let balance = money::balance(&scene.sandbox)?;
         self.next(&format!(
             "Taps until fewer than {} credentials are left: the wallet refills by itself",
             before.threshold
         ));
-        let mut usable = before.usable;
+        let (mut usable, mut spent) = (before.usable, 0);
         if !self.screen.is_verbose() {
             self.screen.write("    credentials left:");
         }
@@ -115,6 +117,7 @@ impl Story<'_> {
             let amount = self.low_amount()?;
             let paid = self.tap(scene, phone, amount)?;
             check_approved(amount, &paid)?;
+            spent += amount.minor();
             usable = usable.saturating_sub(1);
             let seen = handset::stock(phone)?.usable;
             // A refilling may be quicker than this question.
@@ -141,7 +144,10 @@ impl Story<'_> {
         expect("credentials that came", &(target - usable).to_string(), &came)?;
         self.report.replenishments += 1;
         self.screen.good(&format!("every tap approved; {came} new credentials came in the background"));
-        Ok(())
+        let (taps, sum) = (before.usable - usable, Amount::of_minor(spent, CURRENCY)?);
+        let after = money::balance(&scene.sandbox)?;
+        self.screen.fact(&format!("{taps} payments, {sum} together: balance {balance} -> {after}"));
+        expect("the balance after the taps", &(balance.value - spent), &after.value)
     }
 
     pub(super) fn lock_and_unlock(&mut self, scene: &Scene, phone: &Phone) -> Result<()> {

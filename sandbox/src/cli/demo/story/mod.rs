@@ -80,6 +80,7 @@ impl<'a> Story<'a> {
     pub(super) fn tell(&mut self) -> Result<()> {
         let started = Instant::now();
         self.screen.line("A phone, a terminal, and the servers around them. Test keys and test cards only.");
+        self.screen.line("Each `ok` is a check; the first that fails ends the demo.");
         self.screen.line(&self.screen.dim(&format!("The same again: --seed {}", self.report.seed)));
         let scene = self.start_the_servers()?;
         let phone = self.init(&scene)?;
@@ -118,8 +119,8 @@ impl<'a> Story<'a> {
         self.journal = Some(Arc::clone(&sandbox.control().journal));
         let at = sandbox.addresses();
         self.screen.fact(&format!(
-            "payment provider on port {} for its app and {} for the gateway; gateway {}, token service and issuer \
-             behind it; control API {}",
+            "ports: payment provider {} for its app and {} for the gateway; gateway {}, with token service and \
+             issuer behind it; control API {}",
             at.mpp.port(),
             at.partner.port(),
             at.gateway.port(),
@@ -127,8 +128,9 @@ impl<'a> Story<'a> {
         ));
         let app = sandbox.proxy(USER)?;
         let balance = money::balance(&sandbox)?;
-        self.screen
-            .fact(&format!("{USER} has {balance} there; gateway and provider sign every message (RSA, SHA-256)"));
+        self.screen.fact(&format!(
+            "{USER} has {balance} at the provider; gateway and provider sign every message (RSA, SHA-256)"
+        ));
         let trust_key = hex::encode(sandbox.trust_key());
         let holder = Holder { directory: self.folder.join("phone"), mpp: at.mpp, trust_key };
         let checkout = sandbox.checkout();

@@ -10,7 +10,7 @@ use nfcwallet_sandbox::phone::{Call, Event, Phone};
 use nfcwallet_sandbox::servers::Sandbox;
 use serde_json::Value;
 
-use super::{CURRENCY, Scene, Story, USER, expect};
+use super::{CURRENCY, OPENING_BALANCE, Scene, Story, USER, expect};
 use crate::cli::demo::report::MoneyReport;
 use crate::cli::handset;
 
@@ -64,6 +64,7 @@ impl Story<'_> {
         self.next(&format!("A tap of {amount}, with {before} on the account"));
         phone.call(Call::Reference { hex: hex::encode(LATER_REFERENCE) })?;
         phone.call(Call::Authenticate)?;
+        self.screen.fact("again with a finger on the phone first, and with the order's number as its reference");
         let declined = self.refused(scene, phone, amount, "declined_by_provider", 10_000)?;
         let code = declined.payment.provider.map(|provider| provider.code.to_string()).unwrap_or_default();
         expect("why the provider declines", "USER_BALANCE_NOT_ENOUGH", &code)?;
@@ -129,12 +130,17 @@ impl Story<'_> {
         self.screen.good(&format!("issuer's ledger: {} cryptograms, no counter twice", entries.len()));
         let books = on(scene, |control| async move { control.books().await })?;
         expect("what is wrong with the books", "", &books.findings.join("; "))?;
+        self.screen
+            .good(&format!("issuer and gateway know of the same {} taps, paid or declined", books.taps_at_gateway));
         let charged: Vec<String> = books.provider.iter().map(|sum| major(sum.minor, sum.currency)).collect();
         self.screen.good(&format!(
-            "all three know of {} taps; gateway and provider agree that {USER} was charged {} in all",
-            books.taps_at_gateway,
+            "gateway and provider agree that {USER} was charged {} net: payments less what came back",
             charged.join(", ")
         ));
+        let net: i64 = books.provider.iter().map(|sum| sum.minor).sum();
+        let (opening, now) = (money(OPENING_BALANCE)?, balance(&scene.sandbox)?);
+        self.screen.fact(&format!("since the start: balance {opening} -> {now}"));
+        expect("what left the account", &net, &(i64::try_from(opening.value)? - i64::try_from(now.value)?))?;
         expect("signed calls whose messages were verified", &books.signed_calls, &books.verified_calls)?;
         self.screen.good(&format!(
             "{} signed messages, each verified by the side that got it ({} calls with their answers)",

@@ -1,6 +1,12 @@
-//! The program as its users meet it: the demo, a tap by hand, a phone that is killed.
+//! The program as its users meet it: the demo, a tap by hand, a phone that is killed, the pages' examples.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by panicking")]
+
+mod demo;
+#[cfg(unix)]
+mod pages;
+mod pipes;
+mod taps;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -25,57 +31,6 @@ fn ended(output: &Output, code: i32) -> (String, String) {
     let (told, errors) = (said(&output.stdout), said(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{}\n{told}{errors}", output.status);
     (told, errors)
-}
-
-fn report(arguments: &[&str]) -> Value {
-    let output = run(arguments);
-    ended(&output, 0);
-    // One object and nothing else.
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn outcomes(report: &Value) -> Vec<(String, u64)> {
-    let taps = report["taps"].as_array().unwrap();
-    taps.iter().map(|tap| (tap["outcome"].as_str().unwrap().to_owned(), tap["code"].as_u64().unwrap())).collect()
-}
-
-#[test]
-fn the_demo_reports_a_whole_life() {
-    let report = report(&["demo", "--json", "--seed", "1"]);
-    assert_eq!(report["ok"], true);
-    assert_eq!(report["activation"]["mode"], "manual");
-    assert_eq!(report["activation"]["phases"].as_array().unwrap().len(), 11);
-    assert_eq!(report["credentials"], json!({ "start": 20, "lowest": 9, "end": 13, "threshold": 10 }));
-    assert_eq!(report["replenishments"], 1);
-    assert_eq!((&report["cryptograms"], &report["violations"]), (&json!(18), &json!(0)));
-    let refused: Vec<_> = outcomes(&report).into_iter().filter(|(outcome, _)| outcome != "approved").collect();
-    let expected =
-        [("see_phone", 10_003), ("declined_by_provider", 10_000), ("not_accepted", 10_008), ("not_accepted", 10_009)];
-    assert_eq!(refused, expected.map(|(outcome, code)| (outcome.to_owned(), code)));
-    let money = report["money"].as_array().unwrap();
-    let rows: Vec<_> = money.iter().map(|one| one["row"].as_str().unwrap()).collect();
-    assert_eq!(rows, ["M5", "M5", "R6", "R7", "M6", "M1"]);
-    assert_eq!(report["books"]["agree"], true);
-    assert_eq!(report["books"]["signed_calls"], report["books"]["verified_calls"]);
-}
-
-#[test]
-fn the_silent_demo_waits_for_its_user() {
-    let report = report(&["demo", "--silent", "--json"]);
-    assert_eq!((&report["ok"], &report["activation"]["mode"]), (&json!(true), &json!("silent")));
-    assert!(report["statuses"].as_array().unwrap().contains(&json!(21)), "{report}");
-    assert_eq!(outcomes(&report)[0], ("not_accepted".to_owned(), 10_008));
-}
-
-#[test]
-fn the_same_seed_taps_the_same_amounts() {
-    let amounts = |seed| {
-        let report = report(&["demo", "--json", "--seed", seed]);
-        report["taps"].as_array().unwrap().iter().map(|tap| tap["amount"].clone()).collect::<Vec<_>>()
-    };
-    let first = amounts("7");
-    assert_eq!(first, amounts("7"));
-    assert_ne!(first, amounts("8"));
 }
 
 /// `serve` on a folder of its own.
@@ -372,7 +327,7 @@ fn a_folder_that_cannot_be_served_is_named_once_with_its_reason() {
     assert!(says.contains(file.to_str().unwrap()), "{says}");
     assert_eq!(says.matches("os error").count(), 1, "{says}");
 
-    for name in ["issuer.db", "service.db"] {
+    for name in ["issuer.db", "service.db", "gateway.db"] {
         let data = folder.path().join(format!("data-of-{name}"));
         std::fs::create_dir(&data).unwrap();
         std::fs::write(data.join(name), [b'x'; 4_096]).unwrap();
@@ -395,28 +350,6 @@ fn a_log_level_that_is_none_is_a_usage_error() {
     let (_, says) = ended(&log("debug", &["tap", "--amount", "1", "--data", data]), 0);
     assert!(says.contains("nfcwallet_core") && !says.contains("hyper") && !says.contains("reqwest"), "{says}");
     assert!(!says.contains('\u{1b}'), "colours in a file: {says}");
-}
-
-/// What each line of the page's example prints, run in a shell.
-#[test]
-#[cfg(unix)]
-fn the_examples_of_the_page_on_profiles_print_what_it_shows() {
-    let page = include_str!("../../docs/profile.md");
-    let (_, rest) = page.split_once("```console\n").unwrap();
-    let (block, _) = rest.split_once("```").unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let programs = Path::new(PROGRAM).parent().unwrap().display();
-    let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
-    let mut examples = 0;
-    for example in block.split("$ ").filter(|example| !example.is_empty()) {
-        let (command, shown) = example.split_once('\n').unwrap();
-        let mut shell = Command::new("sh");
-        let done = shell.args(["-c", command]).env("PATH", &path).current_dir(folder.path()).output().unwrap();
-        let (told, errors) = ended(&done, i32::from(shown.starts_with("refused")));
-        assert_eq!((told.as_str(), errors.as_str()), (shown, ""), "{command}");
-        examples += 1;
-    }
-    assert!(examples >= 3, "{block}");
 }
 
 #[test]
