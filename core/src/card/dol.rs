@@ -83,7 +83,7 @@ impl Dol {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DolError {
     /// A tag or length is malformed or missing.
-    #[error("{0}")]
+    #[error(transparent)]
     Malformed(#[from] TlvError),
     /// A tag is there twice.
     #[error("{tag} is listed twice")]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use alipayplus::{Amount, Currency};
-use mpp_server::ledger;
+use mpp_server::ledger::{self, Found};
 use mpp_server::store::{StoreError, Tx};
 use serde::Serialize;
 
@@ -79,8 +79,9 @@ impl Control {
         let gateway = of_account(&sums, Account::Provider);
         let failed = |error: StoreError| DeskError::Provider(error.to_string());
         let audit = ledger::audit(&self.store).await.map_err(failed)?;
-        findings
-            .extend(audit.findings.iter().map(|(what, rows)| format!("the provider's audit: {what:?}, {rows} rows")));
+        findings.extend(audit.findings.iter().map(|Found { finding, count, names }| {
+            format!("the provider's audit: {finding:?}, {count} rows ({})", names.join(", "))
+        }));
         let provider = self.store.read(charged).await.map_err(failed)?;
         let is_there = |sum: &&NetSum| sum.minor != 0;
         // While a call waits, one side may know more than the other.
