@@ -324,7 +324,7 @@ async fn findings(url: &str) -> Result<u64> {
     let store = open_store(url).await?;
     let audit = ledger::audit(&store).await?;
     tokio::task::spawn_blocking(move || store.close()).await?;
-    Ok(audit.findings.iter().map(|(_, count)| count).sum())
+    Ok(audit.findings.iter().map(|found| found.count).sum())
 }
 
 /// Through the server on SQLite that is alone on its database.
