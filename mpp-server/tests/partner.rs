@@ -127,6 +127,11 @@ async fn bad_requests_are_refused_signed_and_change_nothing() {
             Raw::pay(&with(good(), "payToAmount", json!({"currency":"EURO","value":"1"}))),
             "PARAM_ILLEGAL",
         ),
+        (
+            "a year of five digits",
+            Raw::pay(&with(good(), "paymentExpiryTime", json!("+010000-01-01T00:00:00Z"))),
+            "PARAM_ILLEGAL",
+        ),
     ];
     for (name, raw, code) in cases {
         assert_eq!(raw.code(&world).await, code, "{name}");
@@ -164,6 +169,18 @@ async fn what_the_account_cannot_do_is_told_by_its_code() {
     }
     assert_eq!(world.balance("ann").await, 10_00);
     assert!(world.audit().await);
+}
+
+#[tokio::test]
+async fn a_payment_may_expire_as_late_as_a_year_can_be_written() {
+    let world = World::start().await;
+    world.user("ann", 10_000).await;
+    let ends = ["9999-12-31T23:59:59Z", "9999-12-30T22:00:01Z", "9999-12-31T23:59:59.999-08:00"];
+    for (number, end) in ends.into_iter().enumerate() {
+        let body = with(pay(&format!("P{number}"), "ann", 1_00), "paymentExpiryTime", json!(end));
+        assert_eq!(Raw::pay(&body).code(&world).await, "SUCCESS", "{end}");
+    }
+    assert_eq!(world.balance("ann").await, 97_00);
 }
 
 #[tokio::test]

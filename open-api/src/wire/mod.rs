@@ -26,6 +26,7 @@ mod time;
 pub use json::Json;
 pub(crate) use part::{Part, Rule};
 pub use time::DateTime;
+pub(crate) use time::EPOCH;
 
 use crate::{FieldError, Message};
 
