@@ -13,6 +13,7 @@ use alipayplus::{Api, ResultCode, ResultStatus, clock};
 use common::{CLIENT_ID, HandClock, World, amount, of_payment, pay, with};
 use mpp_server::Hooks;
 use mpp_server::clock::Clock as _;
+use mpp_server::config::Config;
 use serde_json::{Value, json};
 
 /// A request whose parts a test spoils.
@@ -181,6 +182,43 @@ async fn a_payment_may_expire_as_late_as_a_year_can_be_written() {
         assert_eq!(Raw::pay(&body).code(&world).await, "SUCCESS", "{end}");
     }
     assert_eq!(world.balance("ann").await, 97_00);
+}
+
+#[tokio::test]
+async fn user_and_reference_are_taken_from_where_the_gateway_puts_them() {
+    let places = |places: &[&str]| places.iter().map(|place| (*place).to_owned()).collect::<Vec<_>>();
+    let elsewhere = |config: &mut Config| {
+        config.fields.pay_customer_id = places(&["order.buyer.referenceBuyerId", "payer"]);
+        config.fields.pay_reference = places(&["passThroughInfo", "extendInfo.tap"]);
+    };
+    let world = World::start_with(elsewhere, Hooks::default()).await;
+    world.user("ann", 10_000).await;
+    world.user("bob", 10_000).await;
+    // For this gateway `paymentMethod.customerId` is somebody else, and what it passes through is no reference.
+    let body = |id: &str, payer: Value| with(pay(id, "bob", 1_00), "payer", payer);
+    let tap = with(body("P1", json!("ann")), "extendInfo", json!({ "tap": "4f524445522d3031" }));
+    let tap = with(tap, "passThroughInfo", json!("{}"));
+    assert_eq!(Raw::pay(&tap).code(&world).await, "SUCCESS");
+    assert_eq!((world.balance("ann").await, world.balance("bob").await), (99_00, 10_000));
+    let token = world.log_in("ann").await;
+    let found = world.get("/payments/by-reference/4F524445522D3031", Some(&token)).await;
+    assert_eq!(found.0, 200, "{}", found.1);
+    for (number, nobody) in
+        [json!(null), json!(7), json!({}), json!("x".repeat(65)), json!("ann\0")].into_iter().enumerate()
+    {
+        assert_eq!(
+            Raw::pay(&body(&format!("F{number}"), nobody.clone())).code(&world).await,
+            "PARAM_ILLEGAL",
+            "{nobody}"
+        );
+    }
+
+    let world = World::start().await;
+    world.user("bob", 10_000).await;
+    assert_eq!(Raw::pay(&tap).code(&world).await, "SUCCESS");
+    assert_eq!(world.balance("bob").await, 99_00);
+    let token = world.log_in("bob").await;
+    assert_eq!(world.get("/payments/by-reference/4F524445522D3031", Some(&token)).await.0, 404);
 }
 
 #[tokio::test]
