@@ -115,9 +115,13 @@ async fn a_gateway_that_is_not_there_is_502() {
 
 #[tokio::test]
 async fn a_gateway_that_has_the_request_and_gives_no_proper_answer_is_504() {
-    for answer in
-        ["", "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
-    {
+    for answer in [
+        "",
+        "HTTP/1.1 200 O",
+        "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}",
+    ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -139,6 +143,31 @@ async fn a_gateway_that_has_the_request_and_gives_no_proper_answer_is_504() {
         let seen = world.server.metrics.render();
         assert!(seen.contains(r#"mpp_relay_total{type="APPLY",outcome="undecided"} 1"#), "{seen}");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_is_relayed_to_nobody() {
+    let world = World::start().await;
+    let token = world.log_in("ann").await;
+    let body = json!({ "type": "APPLY", "body": "x" }).to_string();
+    // A byte is missing; then all that could be needed is there, and still more was to come.
+    for (length, part) in [(body.len(), &body[..body.len() - 1]), (body.len() + 1, &body), (body.len(), "")] {
+        let mut socket = tokio::net::TcpStream::connect(world.server.addresses.app).await.unwrap();
+        let head = format!(
+            "POST /wallet/relay HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
+             content-length: {length}\r\n\r\n"
+        );
+        socket.write_all(format!("{head}{part}").as_bytes()).await.unwrap();
+        socket.shutdown().await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("\"code\":\"bad_request\""), "{answer}");
+    }
+    assert!(world.gateway.relayed.lock().unwrap().is_empty());
+    assert!(!world.server.metrics.render().contains("mpp_relay_total"));
+    let whole = world.http.post(world.app("/wallet/relay")).body(body);
+    assert_eq!(world.send(whole, Some(&token)).await.0, 200);
+    assert_eq!(world.gateway.relayed.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
