@@ -1,4 +1,4 @@
-//! Fuzz targets: what untrusted bytes may do to the wallet.
+//! Fuzz targets: what untrusted bytes may do to the wallet and its servers.
 //!
 //! A target is a plain function on bytes that panics if a promise is broken (`docs/fuzzing.md` lists
 //! the promises). libFuzzer calls it from `fuzz_targets`, with the feature `libfuzzer`; `tests/replay.rs`
@@ -21,6 +21,7 @@ mod envelope;
 mod facts;
 mod key_set;
 mod model;
+mod open_api;
 mod phone;
 mod profile;
 mod purchase;
@@ -40,7 +41,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "tlv", run: tlv::run },
     Target { name: "dol", run: dol::run },
     Target { name: "apdu", run: apdu::run },
@@ -49,6 +50,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "envelope", run: envelope::run },
     Target { name: "key_set", run: key_set::run },
     Target { name: "request", run: request::run },
+    Target { name: "open_api", run: open_api::run },
 ];
 
 /// Runs the target of that name.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use alipayplus::business_time::BusinessCalendar;
 use alipayplus::client::BuildError;
 use alipayplus::server::{Identity, Outcome, RouterError, ServerOptions};
+use alipayplus::wire::Names;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
@@ -291,6 +292,12 @@ fn outbound_parts(config: &Config, parties: &Parties, clock: &Arc<dyn Clock>) ->
         timeout: Duration::from_millis(config.gateway.timeout_ms),
         max_clock_skew: Duration::from_secs(config.gateway.freshness_seconds),
         sdk_proxy_path: config.paths.sdk_proxy.clone(),
+        sdk_proxy_names: [
+            Names::default()
+                .with("sdkRequestBody", &config.fields.sdk_request_body)
+                .with("customerId", &config.fields.sdk_customer_id),
+            Names::default().with("sdkResponse", &config.fields.sdk_response),
+        ],
         notify_path: config.paths.notify_payment.clone(),
     }
 }
@@ -309,7 +316,7 @@ fn partner_router(
         clock: OpenApiClock::shared(clock),
         ..ServerOptions::default()
     };
-    let router = gateway::router(payments, &config.paths, identity, parties.peers.clone(), options)?;
+    let router = gateway::router(payments, config, identity, parties.peers.clone(), options)?;
     let metrics = metrics.clone();
     Ok(router.layer(from_fn(move |request: Request, next: Next| {
         let metrics = metrics.clone();

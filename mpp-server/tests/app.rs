@@ -4,14 +4,17 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alipayplus::mobile::SdkProxyAnswer;
 use alipayplus::payment::mpp::{Pay, Refund};
-use alipayplus::{ResultCode, ResultInfo};
-use common::{HandClock, World, amount, pay, with};
-use mpp_server::config::SignUp;
+use alipayplus::signature::{SignatureHeader, SignedContent, SigningKey};
+use alipayplus::{ResultCode, ResultInfo, clock};
+use axum::http::Uri;
+use common::{CLIENT_ID, HandClock, World, amount, pay, with};
+use mpp_server::clock::Clock as _;
+use mpp_server::config::{Config, SignUp};
 use mpp_server::{Hooks, app::LoginCheck};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,6 +35,37 @@ async fn what_a_wallet_wrote_arrives_and_returns_byte_for_byte_in_the_users_name
     assert_eq!(request.sdk_request_body.as_deref(), Some(body));
     assert_eq!(request.customer_id, "ann");
     assert!(!String::from_utf8_lossy(bytes).contains("bob"));
+}
+
+#[tokio::test]
+async fn a_gateway_with_other_names_for_its_fields_is_spoken_to_in_them() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let configure = |config: &mut Config| {
+        config.gateway.url = format!("http://{address}");
+        config.fields.sdk_request_body = "payload".to_owned();
+        config.fields.sdk_customer_id = "userId".to_owned();
+        config.fields.sdk_response = "payload".to_owned();
+    };
+    let world = World::start_with(configure, Hooks::default()).await;
+    let key = SigningKey::from_text(&world.keys.gateway.private_pem).unwrap();
+    let seen = Arc::new(Mutex::new(Value::Null));
+    let (key, note) = (Arc::new(key), Arc::clone(&seen));
+    // It answers in its own name for what it was asked; what we call it is something else to it.
+    let gateway = axum::Router::new().fallback(move |uri: Uri, asked: String| {
+        *note.lock().unwrap() = serde_json::from_str(&asked).unwrap();
+        let answer = json!({ "result": ResultInfo::success(), "payload": "for the wallet", "sdkResponse": "noise" });
+        let (time, body) = (clock::to_header(HandClock::now().now_ms()), answer.to_string());
+        let content = SignedContent { uri: uri.path(), client_id: CLIENT_ID, time: &time, body: body.as_bytes() };
+        let signature = SignatureHeader::new(1, key.sign(&content).unwrap()).to_string();
+        std::future::ready(([("response-time", time), ("signature", signature)], body))
+    });
+    tokio::spawn(async move { axum::serve(listener, gateway).await });
+    let token = world.log_in("ann").await;
+    let heard = world.post("/wallet/relay", Some(&token), &json!({ "type": "APPLY", "body": "from the wallet" })).await;
+    assert_eq!(heard, (200, json!("for the wallet")));
+    let asked = json!({ "sdkRequestHeader": "APPLY", "payload": "from the wallet", "userId": "ann" });
+    assert_eq!(*seen.lock().unwrap(), asked);
 }
 
 #[tokio::test]
@@ -81,9 +115,13 @@ async fn a_gateway_that_is_not_there_is_502() {
 
 #[tokio::test]
 async fn a_gateway_that_has_the_request_and_gives_no_proper_answer_is_504() {
-    for answer in
-        ["", "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
-    {
+    for answer in [
+        "",
+        "HTTP/1.1 200 O",
+        "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}",
+    ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -105,6 +143,31 @@ async fn a_gateway_that_has_the_request_and_gives_no_proper_answer_is_504() {
         let seen = world.server.metrics.render();
         assert!(seen.contains(r#"mpp_relay_total{type="APPLY",outcome="undecided"} 1"#), "{seen}");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_is_relayed_to_nobody() {
+    let world = World::start().await;
+    let token = world.log_in("ann").await;
+    let body = json!({ "type": "APPLY", "body": "x" }).to_string();
+    // A byte is missing; then all that could be needed is there, and still more was to come.
+    for (length, part) in [(body.len(), &body[..body.len() - 1]), (body.len() + 1, &body), (body.len(), "")] {
+        let mut socket = tokio::net::TcpStream::connect(world.server.addresses.app).await.unwrap();
+        let head = format!(
+            "POST /wallet/relay HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
+             content-length: {length}\r\n\r\n"
+        );
+        socket.write_all(format!("{head}{part}").as_bytes()).await.unwrap();
+        socket.shutdown().await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("\"code\":\"bad_request\""), "{answer}");
+    }
+    assert!(world.gateway.relayed.lock().unwrap().is_empty());
+    assert!(!world.server.metrics.render().contains("mpp_relay_total"));
+    let whole = world.http.post(world.app("/wallet/relay")).body(body);
+    assert_eq!(world.send(whole, Some(&token)).await.0, 200);
+    assert_eq!(world.gateway.relayed.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use alipayplus::{Api, ResultCode, ResultStatus, clock};
 use common::{CLIENT_ID, HandClock, World, amount, of_payment, pay, with};
 use mpp_server::Hooks;
 use mpp_server::clock::Clock as _;
+use mpp_server::config::Config;
 use serde_json::{Value, json};
 
 /// A request whose parts a test spoils.
@@ -127,6 +128,11 @@ async fn bad_requests_are_refused_signed_and_change_nothing() {
             Raw::pay(&with(good(), "payToAmount", json!({"currency":"EURO","value":"1"}))),
             "PARAM_ILLEGAL",
         ),
+        (
+            "a year of five digits",
+            Raw::pay(&with(good(), "paymentExpiryTime", json!("+010000-01-01T00:00:00Z"))),
+            "PARAM_ILLEGAL",
+        ),
     ];
     for (name, raw, code) in cases {
         assert_eq!(raw.code(&world).await, code, "{name}");
@@ -164,6 +170,55 @@ async fn what_the_account_cannot_do_is_told_by_its_code() {
     }
     assert_eq!(world.balance("ann").await, 10_00);
     assert!(world.audit().await);
+}
+
+#[tokio::test]
+async fn a_payment_may_expire_as_late_as_a_year_can_be_written() {
+    let world = World::start().await;
+    world.user("ann", 10_000).await;
+    let ends = ["9999-12-31T23:59:59Z", "9999-12-30T22:00:01Z", "9999-12-31T23:59:59.999-08:00"];
+    for (number, end) in ends.into_iter().enumerate() {
+        let body = with(pay(&format!("P{number}"), "ann", 1_00), "paymentExpiryTime", json!(end));
+        assert_eq!(Raw::pay(&body).code(&world).await, "SUCCESS", "{end}");
+    }
+    assert_eq!(world.balance("ann").await, 97_00);
+}
+
+#[tokio::test]
+async fn user_and_reference_are_taken_from_where_the_gateway_puts_them() {
+    let places = |places: &[&str]| places.iter().map(|place| (*place).to_owned()).collect::<Vec<_>>();
+    let elsewhere = |config: &mut Config| {
+        config.fields.pay_customer_id = places(&["order.buyer.referenceBuyerId", "payer"]);
+        config.fields.pay_reference = places(&["passThroughInfo", "extendInfo.tap"]);
+    };
+    let world = World::start_with(elsewhere, Hooks::default()).await;
+    world.user("ann", 10_000).await;
+    world.user("bob", 10_000).await;
+    // For this gateway `paymentMethod.customerId` is somebody else, and what it passes through is no reference.
+    let body = |id: &str, payer: Value| with(pay(id, "bob", 1_00), "payer", payer);
+    let tap = with(body("P1", json!("ann")), "extendInfo", json!({ "tap": "4f524445522d3031" }));
+    let tap = with(tap, "passThroughInfo", json!("{}"));
+    assert_eq!(Raw::pay(&tap).code(&world).await, "SUCCESS");
+    assert_eq!((world.balance("ann").await, world.balance("bob").await), (99_00, 10_000));
+    let token = world.log_in("ann").await;
+    let found = world.get("/payments/by-reference/4F524445522D3031", Some(&token)).await;
+    assert_eq!(found.0, 200, "{}", found.1);
+    for (number, nobody) in
+        [json!(null), json!(7), json!({}), json!("x".repeat(65)), json!("ann\0")].into_iter().enumerate()
+    {
+        assert_eq!(
+            Raw::pay(&body(&format!("F{number}"), nobody.clone())).code(&world).await,
+            "PARAM_ILLEGAL",
+            "{nobody}"
+        );
+    }
+
+    let world = World::start().await;
+    world.user("bob", 10_000).await;
+    assert_eq!(Raw::pay(&tap).code(&world).await, "SUCCESS");
+    assert_eq!(world.balance("bob").await, 99_00);
+    let token = world.log_in("bob").await;
+    assert_eq!(world.get("/payments/by-reference/4F524445522D3031", Some(&token)).await.0, 404);
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@
 use std::fmt;
 use std::ops::Range;
 
-use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
+
+use crate::wire::DateTime;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -32,9 +33,9 @@ impl BusinessDay {
 
 impl fmt::Display for BusinessDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0.saturating_mul(DAY_MS)) {
-            Ok(time) => write!(f, "{}", Offset::UTC.to_datetime(time).date()),
-            Err(_) => write!(f, "day {}", self.0),
+        match DateTime::from_ms(self.0.saturating_mul(DAY_MS)) {
+            Some(time) => write!(f, "{}", time.civil().date()),
+            None => write!(f, "day {}", self.0),
         }
     }
 }
@@ -150,7 +151,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::DateTime;
 
     const MPP: BusinessCalendar = BusinessCalendar::MPP;
 

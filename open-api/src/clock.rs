@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use jiff::Timestamp;
+use crate::wire::{DateTime, EPOCH};
 
 /// What [`Clock::sleep`] returns.
 pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -96,7 +96,8 @@ impl Clock for ManualClock {
 /// example `2025-02-20T08:51:49.09Z`.
 #[must_use]
 pub fn to_header(wall_ms: i64) -> String {
-    Timestamp::from_millisecond(wall_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+    let time = DateTime::from_ms(wall_ms).map_or(EPOCH, DateTime::civil);
+    format!("{time}Z")
 }
 
 /// Milliseconds since 1970 of a header's time: ISO 8601 with any zone, or the milliseconds themselves in
@@ -105,9 +106,9 @@ pub fn to_header(wall_ms: i64) -> String {
 #[must_use]
 pub fn from_header(text: &str) -> Option<i64> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().ok().filter(|ms| Timestamp::from_millisecond(*ms).is_ok());
+        return text.parse().ok().and_then(DateTime::from_ms).map(DateTime::ms);
     }
-    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+    text.parse().ok().map(DateTime::ms)
 }
 
 #[cfg(test)]
@@ -137,6 +138,7 @@ mod tests {
     #[test]
     fn a_time_is_written_as_the_samples_have_it() {
         assert_eq!(to_header(1_740_041_509_090), "2025-02-20T08:51:49.09Z");
+        assert_eq!(to_header(253_402_300_799_999), "9999-12-31T23:59:59.999Z");
         assert_eq!(to_header(i64::MAX), "1970-01-01T00:00:00Z");
     }
 }

@@ -16,10 +16,10 @@ use crate::process::Cmd;
 use crate::report::{Outcome, Unavailable};
 
 /// Binaries of the package `nfcwallet-fuzz`.
-const TARGETS: [&str; 8] = ["profile", "tap", "envelope", "key_set", "request", "apdu", "dol", "tlv"];
+const TARGETS: [&str; 9] = ["profile", "tap", "envelope", "key_set", "request", "open_api", "apdu", "dol", "tlv"];
 
 /// Their coverage guides the fuzzer. The cryptography below them would only slow it down.
-const GUIDING: [&str; 4] = ["nfcwallet-core", "nfcwallet-fuzz", "nfcwallet-sandbox", "serde_json"];
+const GUIDING: [&str; 5] = ["alipayplus", "nfcwallet-core", "nfcwallet-fuzz", "nfcwallet-sandbox", "serde_json"];
 
 /// Each access to memory is checked in these, where unsafe code is possible; allocations and copies are
 /// checked everywhere.

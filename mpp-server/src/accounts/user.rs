@@ -44,7 +44,8 @@ pub struct Limits {
     pub day_count: Option<u64>,
 }
 
-/// What a user has paid in a business day. Cancelled payments do not count, refunded ones do.
+/// What a user has paid in a business day. Cancelled payments do not count, refunded ones do. Both numbers
+/// end at [`Amount::MAX`], which no limit exceeds and no column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DayTotals {
     /// Its first millisecond, since 1970, UTC.
@@ -156,10 +157,10 @@ impl User {
     /// # Errors
     /// The limit that it would break, or `USER_BALANCE_NOT_ENOUGH`; nothing is changed then.
     pub(crate) fn debit(&mut self, amount: u64, day: i64) -> Result<(), ResultCode> {
-        let exceeds = |value: u64, limit: Option<u64>| value > limit.unwrap_or(Amount::MAX);
+        let exceeds = |value: u64, limit: Option<u64>| limit.is_some_and(|limit| value > limit);
         let before = if self.totals.day == day { self.totals } else { DayTotals { day, ..DayTotals::default() } };
-        let after =
-            DayTotals { day, amount: before.amount.saturating_add(amount), count: before.count.saturating_add(1) };
+        let sum = |before: u64, more: u64| before.saturating_add(more).min(Amount::MAX);
+        let after = DayTotals { day, amount: sum(before.amount, amount), count: sum(before.count, 1) };
         if exceeds(amount, self.limits.payment) {
             return Err(ResultCode::PaymentAmountExceedLimit);
         }
@@ -187,5 +188,31 @@ impl User {
             self.totals.amount = self.totals.amount.saturating_sub(amount);
             self.totals.count = self.totals.count.saturating_sub(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_can_be_counted_in_a_day_is_no_limit_that_was_set() {
+        let mut user = User {
+            customer_id: "ann".to_owned(),
+            status: UserStatus::Active,
+            kyc: true,
+            currency: Currency::default(),
+            balance: Amount::MAX,
+            limits: Limits::default(),
+            totals: DayTotals::default(),
+        };
+        assert_eq!(user.debit(Amount::MAX, 0), Ok(()));
+        assert_eq!(user.debit(1, 0), Err(ResultCode::UserBalanceNotEnough));
+        user.credit(5).unwrap();
+        assert_eq!(user.debit(5, 0), Ok(()));
+        assert_eq!(user.totals, DayTotals { day: 0, amount: Amount::MAX, count: 2 });
+        user.limits.day = Some(Amount::MAX - 1);
+        user.credit(5).unwrap();
+        assert_eq!(user.debit(1, 0), Err(ResultCode::UserAmountExceedLimit));
     }
 }

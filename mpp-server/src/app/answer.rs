@@ -2,12 +2,14 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::MAX_BODY_BYTES;
 use crate::accounts::AccountError;
 use crate::store::StoreError;
 
@@ -121,15 +123,27 @@ impl From<AccountError> for AppError {
     }
 }
 
-/// A JSON object that came in.
+/// A JSON object that came in: the whole body of a request.
 pub(crate) struct Object(Map<String, Value>);
+
+impl<S: Send + Sync> FromRequest<S> for Object {
+    type Rejection = AppError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, AppError> {
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => AppError::too_large(MAX_BODY_BYTES),
+            _ => AppError::bad_request("the body broke off"),
+        })?;
+        Self::read(&body)
+    }
+}
 
 impl Object {
     /// Reads one.
     ///
     /// # Errors
     /// 400 for everything else.
-    pub(crate) fn read(body: &Bytes) -> Result<Self, AppError> {
+    fn read(body: &Bytes) -> Result<Self, AppError> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             _ => Err(AppError::bad_request("the body is not a JSON object")),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use alipayplus::{Amount, Currency};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{FromRequestParts, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -69,8 +68,7 @@ fn bearer(header: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-pub(crate) async fn login(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<LoginAnswer>, AppError> {
-    let mut body = Object::read(&body)?;
+pub(crate) async fn login(State(app): State<Arc<App>>, mut body: Object) -> Result<Json<LoginAnswer>, AppError> {
     let user = body.text("user")?;
     let password = body.optional_text("password")?.map(Zeroizing::new);
     if !is_id(&user) {

@@ -30,9 +30,8 @@ use std::time::Instant;
 use alipayplus::DateTime;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 
 use answer::AppError;
@@ -76,7 +75,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route_layer(from_fn_with_state(metrics, count))
         .method_not_allowed_fallback(async || AppError::method_not_allowed())
         .fallback(async || AppError::not_found("there is nothing at this path"))
-        .layer(axum::middleware::map_response(plain_limit))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(app)
 }
@@ -101,14 +99,6 @@ pub(crate) const ROUTES: [&str; 8] = [
     "/payments/{id}",
     "/payments/by-reference/{reference}",
 ];
-
-/// A body that is too long is refused by the framework, in a text of its own.
-async fn plain_limit(response: Response) -> Response {
-    match response.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => AppError::too_large(MAX_BODY_BYTES).into_response(),
-        _ => response,
-    }
-}
 
 /// A time as the app reads it.
 pub(crate) fn iso_time(ms: i64) -> String {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -28,8 +27,11 @@ pub(crate) struct RelayRequest {
 }
 
 /// The user comes from the session, whatever the body says.
-pub(crate) async fn relay(State(app): State<Arc<App>>, session: LoggedIn, body: Bytes) -> Result<Response, AppError> {
-    let mut request = Object::read(&body)?;
+pub(crate) async fn relay(
+    State(app): State<Arc<App>>,
+    session: LoggedIn,
+    mut request: Object,
+) -> Result<Response, AppError> {
     let (kind, content) = (request.text("type")?, request.text("body")?);
     let kind = TYPES.into_iter().find(|known| *known == kind);
     let kind = kind.ok_or_else(|| AppError::bad_request("type: not a request type"))?;

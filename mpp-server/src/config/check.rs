@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use alipayplus::{Amount, Currency};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::{Config, ConfigError, Log, Paths};
+use super::{Config, ConfigError, Fields, Log, Paths};
 
 impl Config {
     /// That the values that are there can work.
@@ -21,6 +21,7 @@ impl Config {
         within("store.connections", self.store.connections as u64, 1, 64)?;
         self.check_gateway()?;
         self.paths.check()?;
+        self.fields.check()?;
         // The gateway sends cancellations until 00:30 and refunds for 366 days: less would refuse valid ones.
         within("payments.cancel_minutes", self.payments.cancel_minutes.into(), 30, 1440)?;
         within("payments.refund_days", self.payments.refund_days.into(), 366, 3660)?;
@@ -177,6 +178,40 @@ impl Paths {
     }
 }
 
+impl Fields {
+    fn check(&self) -> Result<(), ConfigError> {
+        let is_name = |name: &str| {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+            (1..=64).contains(&name.len()) && name.bytes().all(is_plain)
+        };
+        // What else stands beside each in its message.
+        for (field, name, others) in [
+            ("fields.sdk_request_body", &self.sdk_request_body, ["sdkRequestHeader", &self.sdk_customer_id]),
+            ("fields.sdk_customer_id", &self.sdk_customer_id, ["sdkRequestHeader", &self.sdk_request_body]),
+            ("fields.sdk_response", &self.sdk_response, ["result", ""]),
+        ] {
+            if !is_name(name) {
+                return Err(ConfigError::field(field, "is no name; write 1 to 64 letters, digits, _ and -"));
+            }
+            if others.contains(&name.as_str()) {
+                return Err(ConfigError::field(field, format!("is {name:?}, the name of another field")));
+            }
+        }
+        for (field, places) in
+            [("fields.pay_customer_id", &self.pay_customer_id), ("fields.pay_reference", &self.pay_reference)]
+        {
+            if !(1..=8).contains(&places.len()) {
+                return Err(ConfigError::field(field, "must be a list of 1 to 8 places"));
+            }
+            if let Some(place) = places.iter().find(|place| !place.split('.').all(is_name)) {
+                let problem = format!("has {place:?}; write a name, or names with dots as paymentMethod.customerId");
+                return Err(ConfigError::field(field, problem));
+            }
+        }
+        Ok(())
+    }
+}
+
 fn check_currency(field: &str, code: &str) -> Result<(), ConfigError> {
     match Currency::from_code(code) {
         Some(_) => Ok(()),
@@ -211,6 +246,14 @@ mod tests {
             ("payments.cancel_minutes", "15", "allowed are 30"),
             ("paths.pay", "pay", "write a path"),
             ("paths.refund", "/aps/api/v1/payments/pay", "same path as paths.pay"),
+            ("fields.sdk_response", "result", "another field"),
+            ("fields.sdk_response", "", "write 1 to 64 letters"),
+            ("fields.sdk_request_body", "data.body", "is no name"),
+            ("fields.sdk_request_body", "customerId", "another field"),
+            ("fields.sdk_customer_id", "sdkRequestHeader", "another field"),
+            ("fields.pay_customer_id", "payer..id", "write a name"),
+            ("fields.pay_customer_id", "", "write a name"),
+            ("fields.pay_reference", "a,b,c,d,e,f,g,h,i", "1 to 8 places"),
             ("limits.EURO.per_day", "5", "three capitals"),
             ("accounts.currency", "eur", "three capitals"),
             ("accounts.opening_balance", "9223372036854775808", "allowed are 0"),

@@ -126,10 +126,12 @@ mod tests {
     fn lists_and_tables_come_through_variables() {
         let sources = Sources::default()
             .with_variable("MPP_SERVER__NOTICES__PAUSES_MS", "10, 20")
+            .with_variable("MPP_SERVER__FIELDS__PAY_REFERENCE", "extendInfo.tap,passThroughInfo")
             .with_variable("MPP_SERVER__GATEWAY__KEY_FILES__1", "gateway.pub")
             .with_variable("MPP_SERVER__IDENTITY__CLIENT_ID", "007");
         let config = Config::load(&sources).unwrap();
         assert_eq!(config.notices.pauses_ms, [10, 20]);
+        assert_eq!(config.fields.pay_reference, ["extendInfo.tap", "passThroughInfo"]);
         assert_eq!(config.gateway.key_files["1"], PathBuf::from("gateway.pub"));
         assert_eq!(config.identity.client_id, "007");
     }
@@ -155,7 +157,7 @@ mod tests {
         let shown = serde_json::to_value(Config::load(&Sources::default().with_file(file)).unwrap()).unwrap();
         let default = serde_json::to_value(Config::default()).unwrap();
         // The other sections say what their reader must say.
-        for section in ["paths", "payments", "sessions", "notices", "log", "store", "accounts"] {
+        for section in ["paths", "fields", "payments", "sessions", "notices", "log", "store", "accounts"] {
             assert_eq!(shown[section], default[section], "{section}");
         }
     }

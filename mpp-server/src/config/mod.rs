@@ -18,8 +18,8 @@ mod sections;
 
 pub use load::{Sources, VARIABLE_PREFIX};
 pub use sections::{
-    Accounts, Config, Gateway, Identity, Limits, Listen, Log, LogFormat, Notices, Paths, Payments, Secret, Sessions,
-    SignUp, Store,
+    Accounts, Config, Fields, Gateway, Identity, Limits, Listen, Log, LogFormat, Notices, Paths, Payments, Secret,
+    Sessions, SignUp, Store,
 };
 
 /// A whole configuration file, each field with its default and its meaning.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
@@ -24,6 +25,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// Under which paths the calls between gateway and us run.
     pub paths: Paths,
+    /// What the gateway calls fields, and where it puts them, where the public pages do not say.
+    pub fields: Fields,
     /// Until when payments may be cancelled and refunded.
     pub payments: Payments,
     /// What a user may pay, by currency: the default for users without limits of their own.
@@ -174,6 +177,37 @@ impl Default for Paths {
     }
 }
 
+/// `[fields]`: names of fields, and places in bodies, where the public pages do not say. A place is a name, or
+/// names with dots for what is inside of another object.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fields {
+    /// `sdkProxy`: the name of what the wallet wrote.
+    pub sdk_request_body: String,
+    /// `sdkProxy`: the name of the user's id.
+    pub sdk_customer_id: String,
+    /// The answer to `sdkProxy`: the name of what goes back to the wallet.
+    pub sdk_response: String,
+    /// `pay`: whose account. The first of these places where something is.
+    #[serde(deserialize_with = "list")]
+    pub pay_customer_id: Vec<String>,
+    /// `pay`: the reference of a tap. The first of these places with 16 hex digits.
+    #[serde(deserialize_with = "list")]
+    pub pay_reference: Vec<String>,
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self {
+            sdk_request_body: "sdkRequestBody".to_owned(),
+            sdk_customer_id: "customerId".to_owned(),
+            sdk_response: "sdkResponse".to_owned(),
+            pay_customer_id: vec!["paymentMethod.customerId".to_owned(), "customerId".to_owned()],
+            pay_reference: vec!["passThroughInfo".to_owned()],
+        }
+    }
+}
+
 /// `[payments]`: until when they may be changed, and when a user is asked for more.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -265,7 +299,7 @@ pub struct Notices {
     /// Tell every payment's result, also those that `pay` answered already.
     pub all: bool,
     /// Pauses after the first attempts, in milliseconds.
-    #[serde(deserialize_with = "numbers")]
+    #[serde(deserialize_with = "list")]
     pub pauses_ms: Vec<u64>,
     /// The pause after those, in milliseconds.
     pub then_every_ms: u64,
@@ -363,20 +397,18 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// A list of numbers, or their text with commas between them: a variable of the environment has no lists.
-fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
+/// A list, or its text with commas between the values: a variable of the environment has no lists.
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de> + FromStr>(deserializer: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Either {
-        List(Vec<u64>),
+    enum Either<T> {
+        List(Vec<T>),
         Text(String),
     }
-    match Either::deserialize(deserializer) {
-        Ok(Either::List(list)) => Ok(list),
-        Ok(Either::Text(text)) => {
-            let numbers: Result<_, _> = text.split(',').map(|number| number.trim().parse()).collect();
-            numbers.map_err(|_| serde::de::Error::custom("expected numbers with commas between them"))
-        }
-        Err(_) => Err(serde::de::Error::custom("expected a list of numbers")),
-    }
+    let values = match Either::deserialize(deserializer) {
+        Ok(Either::List(list)) => Some(list),
+        Ok(Either::Text(text)) => text.split(',').map(|value| value.trim().parse().ok()).collect(),
+        Err(_) => None,
+    };
+    values.ok_or_else(|| serde::de::Error::custom("expected a list, or its values with commas between them"))
 }

@@ -1,5 +1,7 @@
 //! What the gateway asks: `pay`, `inquiryPayment`, `cancelPayment`, `refund`, `adjustRefund`.
 
+use std::sync::Arc;
+
 use alipayplus::idempotency::{Direction, Edition, key_rule};
 use alipayplus::payment::mpp::{
     AdjustRefund, AdjustRefundAnswer, AdjustRefundRequest, CancelPayment, CancelPaymentAnswer, CancelPaymentRequest,
@@ -12,25 +14,28 @@ use alipayplus::wire::Json;
 use alipayplus::{Api, DateTime, FieldError, ResultCode, ResultInfo};
 use axum::Router;
 
-use crate::config::Paths;
+use crate::config::{Config, Fields};
 use crate::payments::{self, Merchant, Payment, PaymentKey, Payments, Quote, RefundRecord, Scenario, result_of};
 use crate::store::StoreError;
 
 /// The routes of all five calls; every other path is answered `NO_INTERFACE_DEF`.
 ///
 /// # Errors
-/// [`RouterError`] if two of `paths` are the same.
+/// [`RouterError`] if two of the paths are the same.
 pub(crate) fn router(
     payments: &Payments,
-    paths: &Paths,
+    config: &Config,
     identity: Identity,
     keys: KeyRing,
     options: ServerOptions,
 ) -> Result<Router, RouterError> {
+    let (paths, fields) = (&config.paths, Arc::new(config.fields.clone()));
     let of = || payments.clone();
     let (pays, asks, cancels, refunds, adjusts) = (of(), of(), of(), of(), of());
     ApiRouter::new(identity, keys, options)
-        .api::<Pay, _, _>(Some(&paths.pay), move |caller, request| pay(pays.clone(), caller, request))
+        .api::<Pay, _, _>(Some(&paths.pay), move |caller, request| {
+            pay(pays.clone(), Arc::clone(&fields), caller, request)
+        })
         .api::<InquiryPayment, _, _>(Some(&paths.inquiry_payment), move |_, request| inquire(asks.clone(), request))
         .api::<CancelPayment, _, _>(Some(&paths.cancel_payment), move |_, request| cancel(cancels.clone(), request))
         .api::<Refund, _, _>(Some(&paths.refund), move |caller, request| refund(refunds.clone(), caller, request))
@@ -40,18 +45,23 @@ pub(crate) fn router(
         .build()
 }
 
-async fn pay(payments: Payments, caller: Caller, request: PayRequest) -> Result<PayAnswer, ResultInfo> {
+async fn pay(
+    payments: Payments,
+    fields: Arc<Fields>,
+    caller: Caller,
+    request: PayRequest,
+) -> Result<PayAnswer, ResultInfo> {
     if request.is_evaluation() {
         return Err(ResultInfo::new(ResultCode::BusinessNotSupport, "isPaymentEvaluation is not supported"));
     }
-    let user = request.user().ok_or_else(|| illegal(&FieldError::missing("paymentMethod.customerId")))?.to_owned();
+    let body = read(&caller)?;
     let command = payments::Pay {
         key: PaymentKey {
             acquirer_id: request.acquirer_id,
             psp_id: request.psp_id,
             payment_request_id: request.payment_request_id,
         },
-        customer_id: user,
+        customer_id: customer_id(&body, &fields.pay_customer_id)?.to_owned(),
         amount: request.payment_amount,
         pay_to_amount: Some(request.pay_to_amount).filter(|amount| *amount != request.payment_amount),
         quote: request.payment_quote.map(|quote| Quote {
@@ -59,11 +69,11 @@ async fn pay(payments: Payments, caller: Caller, request: PayRequest) -> Result<
             pair: quote.quote_currency_pair.to_string(),
             price: quote.quote_price.to_string(),
         }),
-        reference: request.pass_through_info.as_deref().and_then(payments::tap_reference),
+        reference: reference(&body, &fields.pay_reference),
         merchant: request.order.merchant.map(merchant).unwrap_or_default(),
         expires_at_ms: request.payment_expiry_time.map(DateTime::ms),
         notify_url: request.payment_notify_url,
-        key_parameters: key_parameters::<Pay>(&caller)?,
+        key_parameters: key_parameters::<Pay>(&body)?,
     };
     let answer = payments.pay(command).await.map_err(|error| unknown(&error))?;
     let paid = answer.payment;
@@ -115,7 +125,7 @@ async fn refund(payments: Payments, caller: Caller, request: RefundRequest) -> R
         refund_request_id: request.refund_request_id,
         amount: request.refund_amount,
         from_amount: request.refund_from_amount,
-        key_parameters: key_parameters::<Refund>(&caller)?,
+        key_parameters: key_parameters::<Refund>(&read(&caller)?)?,
     };
     let answer = payments.refund(command).await.map_err(|error| unknown(&error))?;
     let (refund_id, refund_time) = refunded(answer.refund);
@@ -145,18 +155,36 @@ async fn adjust(
         customer_id: request.customer_id,
         amount: request.refund_amount,
         from_amount: request.refund_from_amount,
-        key_parameters: key_parameters::<AdjustRefund>(&caller)?,
+        key_parameters: key_parameters::<AdjustRefund>(&read(&caller)?)?,
     };
     let answer = payments.adjust_refund(command).await.map_err(|error| unknown(&error))?;
     let (refund_id, refund_time) = refunded(answer.refund);
     Ok(AdjustRefundAnswer { result: answer.result.into(), refund_id, refund_time })
 }
 
-/// A digest of the parameters that a repeat must not change, out of the body as it came.
-fn key_parameters<A: Api>(caller: &Caller) -> Result<String, ResultInfo> {
-    let body = Json::parse(&caller.body).map_err(|error| illegal(&error))?;
+/// The body as it came, with what no type of ours knows.
+fn read(caller: &Caller) -> Result<Json<'_>, ResultInfo> {
+    Json::parse(&caller.body).map_err(|error| illegal(&error))
+}
+
+/// Whose account: the text at the first of `places` where something is.
+fn customer_id<'j>(body: &'j Json<'_>, places: &[String]) -> Result<&'j str, ResultInfo> {
+    let found = places.iter().find_map(|place| Some((place, body.at(place)?)));
+    let missing = || FieldError::missing(places.first().map_or("customerId", String::as_str));
+    let (place, value) = found.ok_or_else(|| illegal(&missing()))?;
+    value.text().ok_or_else(|| illegal(&FieldError::malformed(place, "a text")))
+}
+
+/// The tap's, at the first of `places` where one is. Whatever else is there is no error.
+fn reference(body: &Json<'_>, places: &[String]) -> Option<String> {
+    places.iter().find_map(|place| body.at(place)?.text().and_then(payments::tap_reference))
+}
+
+/// A digest of the parameters that a repeat must not change.
+fn key_parameters<A: Api>(body: &Json<'_>) -> Result<String, ResultInfo> {
+    // The pages of this direction have one edition.
     let rule = key_rule(A::NAME, Direction::AlipayPlusToMpp, Edition::Newest).ok_or(ResultCode::UnknownException)?;
-    let keys = rule.keys(&body).map_err(|error| illegal(&error))?;
+    let keys = rule.keys(body).map_err(|error| illegal(&error))?;
     Ok(hex::encode(keys.sha256()))
 }
 

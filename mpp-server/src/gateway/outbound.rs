@@ -8,6 +8,7 @@ use alipayplus::client::{BuildError, CallError, CallOptions, Cause, Client, Clie
 use alipayplus::mobile::{SdkProxy, SdkProxyAnswer, SdkProxyRequest};
 use alipayplus::payment::mpp::{NotifyPayment, NotifyPaymentRequest};
 use alipayplus::signature::{ClientId, KeyRing, SigningKeys};
+use alipayplus::wire::Names;
 use alipayplus::{Clock, ResultStatus};
 use http::Uri;
 
@@ -25,6 +26,8 @@ pub(crate) struct OutboundParts {
     pub(crate) timeout: Duration,
     pub(crate) max_clock_skew: Duration,
     pub(crate) sdk_proxy_path: String,
+    /// Of the request, and of the answer.
+    pub(crate) sdk_proxy_names: [Names; 2],
     pub(crate) notify_path: String,
 }
 
@@ -89,7 +92,8 @@ impl Outbound {
     pub(crate) async fn relay(&self, kind: &str, body: String, customer_id: String) -> Relayed {
         let request =
             SdkProxyRequest { sdk_request_header: kind.to_owned(), sdk_request_body: Some(body), customer_id };
-        let options = self.options(self.parts.sdk_proxy_path.clone());
+        let [request_names, answer_names] = self.parts.sdk_proxy_names.clone();
+        let options = CallOptions { request_names, answer_names, ..self.options(self.parts.sdk_proxy_path.clone()) };
         match self.client.call::<SdkProxy>(&request, options).await {
             Ok(Outcome::Final(answer)) => answered(answer),
             Ok(Outcome::Unknown(unknown)) => {
@@ -133,7 +137,7 @@ impl Outbound {
     }
 
     fn options(&self, path: String) -> CallOptions {
-        CallOptions { deadline: Some(self.parts.timeout), path: Some(path), retry: None }
+        CallOptions { deadline: Some(self.parts.timeout), path: Some(path), ..CallOptions::default() }
     }
 
     /// The client and the path for `url`; `None` if it is no address to which a notice may go.

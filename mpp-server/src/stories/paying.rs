@@ -92,6 +92,22 @@ fn a_payment_that_was_refused_stays_refused() {
 }
 
 #[test]
+fn without_limits_the_balance_alone_decides_however_much_was_paid_before() {
+    on_each(async |world| {
+        world.user_without_limits("bob", 100).await;
+        for (number, (value, code)) in
+            [(1, ResultCode::Success), (Amount::MAX, ResultCode::UserBalanceNotEnough), (99, ResultCode::Success)]
+                .into_iter()
+                .enumerate()
+        {
+            let pay = Pay { customer_id: "bob".to_owned(), ..pay(&format!("P{number}"), value) };
+            assert_eq!(result(world, pay).await, code, "{value}");
+        }
+        assert_eq!(world.balance("bob").await, 0);
+    });
+}
+
+#[test]
 fn the_limits_of_a_day_end_at_midnight_in_utc_8() {
     on_each(async |world| {
         for number in 0..5 {

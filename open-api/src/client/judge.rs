@@ -5,7 +5,7 @@ use http::HeaderMap;
 use super::{Cause, Inner};
 use crate::signature::{ClientId, SignatureError, SignatureHeader, SignedContent};
 use crate::transport::{self, header};
-use crate::wire::{self, Json};
+use crate::wire::{self, Json, Names};
 use crate::{Answer, Api, FieldError, ResultInfo, ResultStatus};
 
 /// APIs, by name, for which an unsigned failure is no final word. Whoever stands in between could turn a
@@ -19,6 +19,7 @@ impl Inner {
         uri: &str,
         headers: &HeaderMap,
         body: &[u8],
+        names: &Names,
     ) -> Result<A::Answer, Cause<A::Answer>> {
         self.check_client(headers).map_err(Cause::Unverified)?;
         if !headers.contains_key(header::SIGNATURE) && !headers.contains_key(header::RESPONSE_TIME) {
@@ -26,11 +27,11 @@ impl Inner {
         }
         self.verify(uri, headers, body).map_err(Cause::Unverified)?;
         match result_of(body).map_err(Cause::Malformed)? {
-            result if result.is_success() => wire::parse(body).map_err(Cause::Malformed),
+            result if result.is_success() => names.parse(body).map_err(Cause::Malformed),
             // What a failure or a doubt lacks beside its result does not change what it is.
             result => {
                 let is_final = result.result_status.is_final();
-                let answer = wire::parse(body).unwrap_or_else(|_| A::Answer::of(result));
+                let answer = names.parse(body).unwrap_or_else(|_| A::Answer::of(result));
                 if is_final { Ok(answer) } else { Err(Cause::InProcess(answer)) }
             }
         }

@@ -48,7 +48,8 @@ pub use retry::RetryPolicy;
 use crate::clock::{self, Clock};
 use crate::signature::{ClientId, KeyRing, SignatureError, SignedContent, SigningKeys};
 use crate::transport::{self, header};
-use crate::{Answer, Api, wire};
+use crate::wire::Names;
+use crate::{Answer, Api};
 
 /// Calls the APIs of one other side. Clones share connections and keys.
 #[derive(Clone)]
@@ -78,6 +79,10 @@ pub struct CallOptions {
     pub path: Option<String>,
     /// Repeat by this policy in place of the client's.
     pub retry: Option<RetryPolicy>,
+    /// What the other side calls fields of the request whose names no page states.
+    pub request_names: Names,
+    /// The same, of the answer. Its `result` has no other name.
+    pub answer_names: Names,
 }
 
 impl Client {
@@ -97,7 +102,7 @@ impl Client {
         request: &A::Request,
         options: CallOptions,
     ) -> Result<Outcome<A::Answer>, CallError> {
-        let body = Bytes::from(wire::to_bytes(request).map_err(CallError::Request)?);
+        let body = Bytes::from(options.request_names.to_bytes(request).map_err(CallError::Request)?);
         let url = self.url(options.path.as_deref().unwrap_or(A::PATH))?;
         let policy = options.retry.as_ref().unwrap_or(&self.inner.retry);
         let deadline = options.deadline.unwrap_or(policy.deadline);
@@ -109,7 +114,7 @@ impl Client {
         let (mut attempts, mut may_have_arrived) = (0, false);
         loop {
             attempts += 1;
-            let last = match self.attempt::<A>(&url, body.clone(), left()).await {
+            let last = match self.attempt::<A>(&url, body.clone(), left(), &options.answer_names).await {
                 Ok(answer) if may_have_arrived && answer.result().result_code.is_of_the_gate() => {
                     let last = Cause::TurnedAway(answer.result().clone());
                     return Ok(Outcome::Unknown(Unknown { last, attempts, may_have_arrived }));
@@ -138,7 +143,13 @@ impl Client {
     }
 
     /// Once: an answer that is final, or why there is none.
-    async fn attempt<A: Api>(&self, url: &Url, body: Bytes, left: Duration) -> Result<A::Answer, Cause<A::Answer>> {
+    async fn attempt<A: Api>(
+        &self,
+        url: &Url,
+        body: Bytes,
+        left: Duration,
+        names: &Names,
+    ) -> Result<A::Answer, Cause<A::Answer>> {
         let inner = &*self.inner;
         // What is signed is what is sent: the path after the URL was normalised.
         let uri = match url.query() {
@@ -155,7 +166,7 @@ impl Client {
             return Err(Cause::HttpStatus(response.status().as_u16()));
         }
         let (headers, body) = inner.read(response).await?;
-        inner.judge::<A>(&uri, &headers, &body)
+        inner.judge::<A>(&uri, &headers, &body, names)
     }
 }
 

@@ -97,7 +97,7 @@ impl KeyRule {
                 let others = fields.iter().filter(|(name, _)| !self.id.contains(&name.as_ref()));
                 write_object(&mut canonical, others.map(|(name, value)| (name.as_ref(), value)));
             }
-            (Compared::AllOthers, _) => {}
+            (Compared::AllOthers, _) => canonical.push_str("{}"),
         }
         // One part is itself. Several are quoted, so that "a" and "bc" are not "ab" and "c".
         let id = match id.as_slice() {
@@ -285,6 +285,15 @@ mod tests {
         assert_eq!(keys("a", "bc").id(), r#"["a","bc"]"#);
         assert_ne!(keys("a", "bc").id(), keys("ab", "c").id());
         assert_eq!(keys("a", "bc").canonical(), r#"{"scopes":["A"]}"#);
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_has_no_parameters() {
+        let rule =
+            KeyRule { id: &[], ..*key_rule("prepare", Direction::AcquirerToAlipayPlus, Edition::Newest).unwrap() };
+        for body in ["7", "[1]", "null"] {
+            assert_eq!(rule.keys(&Json::parse(body.as_bytes()).unwrap()).unwrap().canonical(), "{}", "{body}");
+        }
     }
 
     #[test]

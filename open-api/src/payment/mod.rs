@@ -77,7 +77,16 @@ mod tests {
                 r#""isInStorePayment":"yes""#,
                 "paymentFactor.isInStorePayment is not true or false",
             ),
-            ("2025-02-20T16:51:49+08:00", "tomorrow", "paymentExpiryTime is not a time in ISO 8601 with a zone"),
+            (
+                "2025-02-20T16:51:49+08:00",
+                "tomorrow",
+                "paymentExpiryTime is not a time in ISO 8601 with a year of four digits and a zone",
+            ),
+            (
+                "2025-02-20T16:51:49+08:00",
+                "+010000-01-01T00:00:00Z",
+                "paymentExpiryTime is not a time in ISO 8601 with a year of four digits and a zone",
+            ),
             (r#""env":"""#, r#""env":[]"#, "order.env is not an object"),
             (r#""currency":"KRW""#, r#""currency":"WON""#, "payToAmount.currency is not a currency of ISO 4217"),
         ] {

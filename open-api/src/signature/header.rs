@@ -18,6 +18,10 @@ pub const DEFAULT_KEY_VERSION: u32 = 1;
 /// Longest value that is looked at. A signature of 8192 bits, every character of it percent-encoded, fits.
 const MAX_BYTES: usize = 8192;
 
+/// Longest signature: that of the longest key, 8192 bits. A longer one verifies with no key, and some could
+/// not be read again once they are written.
+const MAX_SIGNATURE_BYTES: usize = 1024;
+
 /// As form encoding does: everything but letters, digits and these.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -44,7 +48,8 @@ impl SignatureHeader {
     /// it has a `%`; a `+` is never a space; both alphabets of base64 are read, with padding and without.
     ///
     /// # Errors
-    /// [`SignatureError`] for a header that is empty, too long, without a signature, or malformed.
+    /// [`SignatureError`] for a header that is empty, too long, without a signature or with one of more than
+    /// 1024 bytes, or malformed.
     pub fn parse(value: &[u8]) -> Result<Self, SignatureError> {
         let text = printable(value)?;
         let (mut version, mut signature) = (None, None);
@@ -115,9 +120,10 @@ fn read_signature(text: &str) -> Result<Vec<u8>, SignatureError> {
     };
     let text = text.replace('-', "+").replace('_', "/");
     let signature = LENIENT.decode(text).map_err(|_| not_base64())?;
-    match signature.is_empty() {
-        true => Err(malformed("the signature is empty")),
-        false => Ok(signature),
+    match signature.len() {
+        0 => Err(malformed("the signature is empty")),
+        1..=MAX_SIGNATURE_BYTES => Ok(signature),
+        _ => Err(malformed("the signature is too long")),
     }
 }
 
@@ -181,6 +187,16 @@ mod tests {
             assert_eq!(read(text), Err(error), "{text}");
         }
         assert_eq!(read(&"x".repeat(8193)), Err(malformed("it is too long")));
+    }
+
+    #[test]
+    fn the_longest_signature_is_read_however_it_is_written_and_no_longer_one() {
+        let longest = SignatureHeader::new(u32::MAX, vec![0xff; 1024]);
+        assert_eq!(read(&longest.to_string()), Ok(longest));
+        for characters in [1368, 2720] {
+            let text = format!("signature={}", "/".repeat(characters));
+            assert_eq!(read(&text), Err(malformed("the signature is too long")), "{characters}");
+        }
     }
 
     proptest! {

@@ -2,7 +2,8 @@
 //!
 //! Every value but lists and objects travels as a text, integers and booleans too; native ones are
 //! understood. What is not there is left out; `null` and `""` count as not there. Unknown fields are
-//! passed over. [`parse`] and [`to_bytes`] are the only way in and out; `object!` declares the objects.
+//! passed over. [`parse`] and [`to_bytes`] are the only way in and out, [`Names`] the same under other names;
+//! `object!` declares the objects.
 //!
 //! ```
 //! use alipayplus::{Amount, wire};
@@ -16,6 +17,7 @@
 //! ```
 
 mod json;
+mod names;
 pub(crate) mod object;
 pub(crate) mod part;
 mod reader;
@@ -24,8 +26,10 @@ mod tests;
 mod time;
 
 pub use json::Json;
+pub use names::Names;
 pub(crate) use part::{Part, Rule};
 pub use time::DateTime;
+pub(crate) use time::EPOCH;
 
 use crate::{FieldError, Message};
 
