@@ -12,8 +12,8 @@ const EFFORT: Effort = Effort {
     turns: 4,
     pay: Duration::from_secs(2),
     inserts: Duration::from_secs(1),
-    at_once: 32,
-    payments: 40_000,
+    at_once: 64,
+    payments: 60_000,
     relays: 500,
 };
 

@@ -308,7 +308,8 @@ pub enum TransactionOutcome {
     Complete {
         /// Application transaction counter.
         atc: u16,
-        /// The reference that reaches the app's server with the authorisation: 8 bytes.
+        /// The reference that reaches the app's server with the authorisation: 8 bytes. In mag-stripe mode it
+        /// stays on the phone, for the data have no room for it.
         reference: Vec<u8>,
         /// The user had proved presence.
         cdcvm: bool,

@@ -131,9 +131,9 @@ unsafe extern "C" fn open(
     unsafe { (*file).pMethods = std::ptr::null() };
     // SAFETY: called by SQLite with our vfs, and a name that lives for the call.
     let (mount, path) = unsafe { (mount(vfs), path(name)) };
-    // A temporary file has no name; the store keeps such things in memory.
-    let Some(path) = path else { return ffi::SQLITE_CANTOPEN };
-    let Some(folder) = mount.disk.folder_of(path) else {
+    // A file without a name is temporary; the wallet keeps such things in memory.
+    let named = path.and_then(|path| Some((path, mount.disk.folder_of(path)?)));
+    let Some((path, folder)) = named else {
         // SAFETY: SQLite's own arguments, and its own file system, for which there is room.
         return unsafe {
             (*mount.before).xOpen.map_or(ffi::SQLITE_CANTOPEN, |open| open(mount.before, name, file, flags, out_flags))

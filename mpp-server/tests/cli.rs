@@ -190,6 +190,7 @@ fn wrong_arguments_are_2_and_failures_are_1() {
         &["--app", "x"],
         &["user", "add", "ann", "--currency", "EURO"],
         &["user", "add", "ann", "--currency", "EUR", "--balance", "-1"],
+        &["user", "add", "ann bee", "--currency", "EUR"],
         &["user", "top-up", "ann", "a lot"],
         &["user", "limits", "ann", "--day", "few"],
     ] {
@@ -198,9 +199,10 @@ fn wrong_arguments_are_2_and_failures_are_1() {
     for (failing, reason) in [
         (&["serve"][..], "identity.client_id"),
         (&["user", "show", "nobody"], "the file mpp-server.db is not there"),
-        (&["user", "add", "ann bee", "--currency", "EUR"], "without white space"),
-        (&["user", "show", "nobody"], "no user has this customer id"),
         (&["user", "add", "ann", "--currency", "EUR", "--balance", "1.234"], "at most 2 digits"),
+        (&["user", "show", "nobody"], "no user has this customer id"),
+        (&["audit", "--database", "postgres://db.example/x", "--set", "store.ca_file=missing.pem"], "missing.pem"),
+        (&["audit", "--database", "postgres://localhost/x", "--set", "store.ca_file=a.pem"], "write sslmode=require"),
         (&["user", "show", "ann", "--database", "sqlite:no/such/folder/mpp.db"], "store.url: the file"),
         (&["audit", "--database", "mysql:x"], "store.url"),
         (&["serve", "--set", "gateway.timeout_ms=1"], "gateway.timeout_ms is 1"),

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use nfcwallet_sandbox::phone::{Event, Phone, PhoneError, PhoneProgram};
+use nfcwallet_sandbox::with_causes;
 
 use crate::platform::Device;
 
@@ -69,7 +70,7 @@ impl PhoneUnit {
     /// Why it does not start.
     pub fn running(&mut self) -> Result<&Phone, String> {
         if self.process.is_none() {
-            self.start(&[]).map_err(|error| error.to_string())?;
+            self.start(&[]).map_err(|error| with_causes(&error))?;
         }
         self.process.as_ref().ok_or_else(|| "the phone does not run".to_owned())
     }

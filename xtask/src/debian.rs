@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::process::Cmd;
-use crate::report::Unavailable;
+use crate::report::{self, Unavailable};
 
 /// The programs by which Debian's packages start their daemons (deb-systemd-invoke(1p), invoke-rc.d(8))
 /// are hidden by one that does nothing, in the mounts of this process.
@@ -32,6 +32,19 @@ pub(crate) fn install_without_daemons(
 ) -> Result<()> {
     let apt_get = Cmd::new("unshare", "--mount sh -ec").arg(WITHOUT_DAEMONS).args("sh apt-get");
     install_by(root, apt_get, packages, what, is_there)
+}
+
+/// Where something is missing that could not be installed, one line says what is not tested and why; in
+/// continuous integration that is an error.
+pub(crate) fn or_say_what_is_not_tested(installed: Result<()>, untested: &str) -> Result<()> {
+    match installed {
+        Err(error) if error.is::<Unavailable>() && !report::is_ci() => {
+            println!("not tested: {untested}: {error}");
+            Ok(())
+        }
+        Err(error) if error.is::<Unavailable>() => bail!("must be tested: {untested}: {error}"),
+        other => other,
+    }
 }
 
 fn install_by(root: &Path, apt_get: Cmd, packages: &[&str], what: &str, is_there: impl Fn() -> bool) -> Result<()> {

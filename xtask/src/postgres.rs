@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::report::{self, Unavailable};
 use crate::{debian, process::Cmd};
 
 /// Where Debian keeps the programs of a PostgreSQL server, one folder a version.
@@ -14,14 +13,7 @@ const VERSIONS: &str = "/usr/lib/postgresql";
 /// and why; in continuous integration that is an error.
 pub(crate) fn install(root: &Path) -> Result<()> {
     let installed = debian::install_without_daemons(root, &["postgresql"], "PostgreSQL", || is_there(root));
-    match installed {
-        Err(error) if error.is::<Unavailable>() && !report::is_ci() => {
-            println!("the server is not tested on PostgreSQL: {error}");
-            Ok(())
-        }
-        Err(error) if error.is::<Unavailable>() => Err(anyhow::anyhow!("the server must be tested on it: {error}")),
-        other => other,
-    }
+    debian::or_say_what_is_not_tested(installed, "the server on PostgreSQL")
 }
 
 fn is_there(root: &Path) -> bool {

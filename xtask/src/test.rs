@@ -9,8 +9,8 @@ use clap::ValueEnum;
 use crate::process::Cmd;
 use crate::report::{Outcome, Report};
 use crate::{
-    bindings, checks, deny, dependencies, docs, fuzz, kotlin, open_api, pcsc, postgres, pyemv, python_phone, swift,
-    torture, traces,
+    bindings, checks, debian, deny, dependencies, docs, fuzz, kotlin, open_api, pcsc, postgres, pyemv, python_phone,
+    swift, torture, traces,
 };
 
 /// One step, in the order in which they run: quick ones first.
@@ -146,6 +146,7 @@ impl Step {
                 match self {
                     Self::Tests => {
                         postgres::install(root)?;
+                        install_shell_tools(root)?;
                         tests(&command, root)
                     }
                     Self::Interleavings => tests(&command, root),
@@ -155,6 +156,13 @@ impl Step {
             }
         }
     }
+}
+
+/// What the commands in docs/sandbox.md ask for.
+fn install_shell_tools(root: &Path) -> Result<()> {
+    let is_there = || ["jq", "curl"].iter().all(|program| Cmd::new(*program, "--version").read(root).is_ok());
+    let installed = debian::install(root, &["jq", "curl"], "jq and curl", is_there);
+    debian::or_say_what_is_not_tested(installed, "the commands of docs/sandbox.md")
 }
 
 fn demo(mode: &str) -> Cmd {

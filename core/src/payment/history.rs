@@ -26,7 +26,8 @@ pub enum TransactionOutcome {
     Complete {
         /// Application transaction counter.
         atc: u16,
-        /// The reference that reaches the app's server with the authorisation.
+        /// The reference that reaches the app's server with the payment; not in mag-stripe mode, whose data
+        /// have no room for it.
         reference: [u8; 8],
         /// The user had proved presence.
         cdcvm: bool,

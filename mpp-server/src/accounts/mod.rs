@@ -25,8 +25,8 @@ pub enum AccountError {
     /// Somebody has this customer id already.
     #[error("another user has this customer id")]
     Taken,
-    /// An id is 1 to 64 characters; that of a new user has no white space and nothing that cannot be seen.
-    #[error("an id is 1 to 64 characters, without white space and control characters")]
+    /// An id is 1 to 64 characters.
+    #[error("an id is 1 to 64 characters without NUL")]
     Id,
     /// The account is in another currency.
     #[error("the account is not in {0}")]
@@ -45,7 +45,7 @@ pub enum AccountError {
 /// A user to be.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewUser {
-    /// 1 to 64 characters, without white space and control characters.
+    /// 1 to 64 characters.
     pub customer_id: String,
     /// The only currency of the account.
     pub currency: Currency,
@@ -103,9 +103,7 @@ impl Accounts {
     /// # Errors
     /// [`AccountError::Id`], [`AccountError::Taken`].
     pub async fn create(&self, user: NewUser) -> Result<(), AccountError> {
-        // What nobody sees would make two users of one name.
-        let is_plain = !user.customer_id.chars().any(|letter| letter.is_whitespace() || letter.is_control());
-        if !is_id(&user.customer_id) || !is_plain {
+        if !is_id(&user.customer_id) {
             return Err(AccountError::Id);
         }
         let now = self.clock.now_ms();
@@ -159,17 +157,22 @@ impl Accounts {
         self.change(move |tx| tx.execute(SET_KYC, &[(&customer_id).into(), kyc.into()])).await
     }
 
-    /// Sets what the user may pay.
+    /// Changes what the user may pay, from the next payment that is decided. `change` gets the limits as they
+    /// are; no other change comes between.
     ///
     /// # Errors
     /// [`AccountError::NoUser`].
-    pub async fn set_limits(&self, customer_id: &str, limits: Limits) -> Result<(), AccountError> {
+    pub async fn change_limits<F>(&self, customer_id: &str, change: F) -> Result<(), AccountError>
+    where
+        F: Fn(Limits) -> Limits + Send + 'static,
+    {
         let customer_id = customer_id.to_owned();
-        let Limits { payment, day, day_count } = limits;
-        let values = move |tx: &mut Tx<'_>| {
+        let changed = move |tx: &mut Tx<'_>| {
+            let Some(row) = tx.query_one(user::HOLD, &[(&customer_id).into()])? else { return Ok(0) };
+            let Limits { payment, day, day_count } = change(User::read(row)?.limits);
             tx.execute(SET_LIMITS, &[(&customer_id).into(), payment.into(), day.into(), day_count.into()])
         };
-        self.change(values).await
+        self.change(changed).await
     }
 
     /// Puts money on an account; the balance now. A repeat moves nothing.

@@ -114,7 +114,7 @@ impl From<AccountError> for AppError {
             AccountError::Store(error) => error.into(),
             // Its session outlived the user.
             AccountError::NoUser => Self::not_logged_in(),
-            AccountError::Id => Self::bad_request("user: must be 1 to 64 characters without white space"),
+            AccountError::Id => Self::bad_request("user: limit 1 to 64 characters"),
             error => {
                 tracing::error!(%error, "an account cannot be used");
                 Self::failed()

@@ -143,7 +143,7 @@ fn meaning(finding: Finding) -> &'static str {
     match finding {
         Finding::Unbalanced => "currencies whose postings do not sum to zero",
         Finding::Balance => "users whose balance is not the sum of their postings",
-        Finding::Orphan => "postings without an account",
+        Finding::Orphan => "accounts with postings that no user has in this currency",
         Finding::Payment => "payments that do not agree with the journal",
         Finding::Refunds => "payments whose refunds do not sum up",
         Finding::Refund => "refunds that do not agree with the journal",

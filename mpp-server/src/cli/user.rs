@@ -21,6 +21,7 @@ pub(crate) enum UserCommand {
     /// Add a user with an account in one currency
     Add {
         /// The customer id, 1 to 64 characters: what the app logs in with and the gateway pays from
+        #[arg(value_parser = new_user)]
         user: String,
         /// The account's currency, three letters
         #[arg(long, value_name = "CODE", value_parser = currency)]
@@ -112,17 +113,17 @@ pub(crate) fn user(flags: &ConfigFlags, command: UserCommand) -> anyhow::Result<
                 user
             }
             UserCommand::Limits { user, payment, day, day_count } => {
-                let account = found(&accounts, &user).await?;
-                let amount = |limit: Limit<Decimal>| limit.map(|limit| Ok(limit.amount(account.currency)?.value));
-                let limits = Limits {
-                    payment: payment.map_or(Ok(account.limits.payment), amount)?,
-                    day: day.map_or(Ok(account.limits.day), amount)?,
-                    day_count: match day_count {
-                        Some(Limit(count)) => count.map(u64::from),
-                        None => account.limits.day_count,
-                    },
+                let currency = found(&accounts, &user).await?.currency;
+                let minor = |limit: Limit<Decimal>| limit.map(|limit| Ok(limit.amount(currency)?.value));
+                let payment = payment.map(minor).transpose()?;
+                let day = day.map(minor).transpose()?;
+                let day_count = day_count.map(|Limit(count)| count.map(u64::from));
+                let change = move |limits: Limits| Limits {
+                    payment: payment.unwrap_or(limits.payment),
+                    day: day.unwrap_or(limits.day),
+                    day_count: day_count.unwrap_or(limits.day_count),
                 };
-                accounts.set_limits(&user, limits).await?;
+                accounts.change_limits(&user, change).await?;
                 user
             }
             UserCommand::Password { user } => {
@@ -159,6 +160,13 @@ fn show(user: &User) {
     if let Some(count) = user.limits.day_count {
         println!("limit of a day: {count} payments");
     }
+}
+
+/// A slip of the hand would make a user whom nobody finds again.
+fn new_user(id: &str) -> Result<String, &'static str> {
+    let is_plain = !id.chars().any(|letter| letter.is_whitespace() || letter.is_control());
+    let is_id = is_plain && (1..=64).contains(&id.chars().count());
+    is_id.then(|| id.to_owned()).ok_or("no customer id; write 1 to 64 characters without white space")
 }
 
 fn currency(code: &str) -> Result<Currency, String> {

@@ -6,6 +6,7 @@ use alipayplus::{Amount, Currency};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::{Config, ConfigError, Fields, Log, Paths};
+use crate::store::Store;
 
 impl Config {
     /// That the values that are there can work.
@@ -15,7 +16,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         within("listen.stop_ms", self.listen.stop_ms, 1, 600_000)?;
         self.check_addresses()?;
-        if let Err(error) = crate::store::Store::check_address(self.store.url.reveal()) {
+        if let Err(error) = Store::check_address(self.store.url.reveal()) {
             return Err(ConfigError::field("store.url", format!("cannot be used: {error}")));
         }
         within("store.connections", self.store.connections as u64, 1, 64)?;
@@ -56,12 +57,15 @@ impl Config {
         Ok(())
     }
 
-    /// As [`Self::check_for_serving`], and that every key can be read.
+    /// As [`Self::check_for_serving`], and that every key and certificate can be read.
     ///
     /// # Errors
     /// [`ConfigError::Field`] for the first that cannot.
     pub fn check_with_keys(&self) -> Result<(), ConfigError> {
         self.check_for_serving()?;
+        if let Err(error) = Store::check(self.store.url.reveal(), &self.store.options()) {
+            return Err(ConfigError::field("store.ca_file", format!("cannot be used: {error}")));
+        }
         crate::identity::Parties::read(self).map(drop)
     }
 

@@ -55,7 +55,7 @@ impl Finding {
             }
             Self::Orphan => {
                 found!(
-                    "p.account",
+                    "DISTINCT p.account",
                     "postings AS p WHERE p.account LIKE 'user:%' AND NOT EXISTS
                     (SELECT 1 FROM users AS u WHERE p.account = 'user:' || u.customer_id AND p.currency = u.currency)"
                 )

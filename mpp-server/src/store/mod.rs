@@ -106,6 +106,17 @@ impl Store {
         Address::parse(url).map(drop)
     }
 
+    /// As [`Self::check_address`], and that what `config` names can be read. Calls nobody.
+    ///
+    /// # Errors
+    /// [`StoreError::Address`], [`StoreError::Tls`].
+    pub fn check(url: &str, config: &StoreConfig) -> Result<(), StoreError> {
+        match Address::parse(url)? {
+            Address::Sqlite(_) => Ok(()),
+            Address::Postgres(address) => postgres::Server::new(*address, config.ca_file.as_deref()).map(drop),
+        }
+    }
+
     /// Where `url` leads, for a person to read: without user and password.
     #[must_use]
     pub fn describe(url: &str) -> String {

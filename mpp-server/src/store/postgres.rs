@@ -43,6 +43,10 @@ const SETUP: &str = "SET synchronous_commit = on; \
 const BEGIN: &str = "BEGIN";
 const MIGRATIONS_ALONE: &str = "SELECT pg_advisory_xact_lock(5567221908)";
 
+/// `libpq` knows more modes. What it calls `verify-full` is the only TLS here.
+const UNREADABLE: &str = "not an address of PostgreSQL; sslmode is disable, or require, which checks certificate and \
+    name; for sslrootcert there is store.ca_file";
+
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -72,7 +76,7 @@ impl Role {
 /// # Errors
 /// [`StoreError::Address`].
 pub(super) fn parse(url: &str) -> Result<Config, StoreError> {
-    let mut config: Config = url.parse().map_err(|_| StoreError::Address { reason: "not an address of PostgreSQL" })?;
+    let mut config: Config = url.parse().map_err(|_| StoreError::Address { reason: UNREADABLE })?;
     if config.get_ssl_mode() == SslMode::Prefer {
         // Not "if the server can": who sits on the way would say that it cannot.
         config.ssl_mode(if stays_here(&config) { SslMode::Disable } else { SslMode::Require });
@@ -126,6 +130,12 @@ impl Server {
     /// [`StoreError::Tls`].
     pub(super) fn new(config: Config, ca_file: Option<&Path>) -> Result<Self, StoreError> {
         let needs_tls = config.get_ssl_mode() != SslMode::Disable;
+        if !needs_tls && ca_file.is_some() {
+            // Who names an authority believes that it is asked.
+            return Err(StoreError::Address {
+                reason: "store.ca_file is set, and this address uses no TLS: write sslmode=require, or leave the file out",
+            });
+        }
         let tls = needs_tls.then(|| tls::connector(ca_file)).transpose()?;
         Ok(Self { config, tls })
     }

@@ -148,11 +148,11 @@ impl Link for Session {
 /// The journal's mode, after asking for a write-ahead log. While a server beside this one gives a new file
 /// its log, SQLite says busy at once and asks no handler.
 fn write_ahead(connection: &Connection) -> Result<String, StoreError> {
-    let mut looks = 0;
+    let began = Instant::now();
     loop {
         let mode = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0));
         match mode.map_err(StoreError::from) {
-            Err(StoreError::Busy) if wait_for_others(looks) => looks += 1,
+            Err(StoreError::Busy) if began.elapsed() < BUSY_LIMIT => std::thread::sleep(BUSY_PAUSE),
             other => return other,
         }
     }

@@ -36,9 +36,17 @@ impl SchemeId {
         Self(format!("~{what}-{of}"))
     }
 
+    /// What the name of a payment begins with that [`Self::beyond`] made.
+    pub(super) const BEYOND: &str = "~over-";
+
     /// The payment for what the clearing `event` collected beyond its authorisation.
     pub(super) fn beyond(event: &Self) -> Self {
-        Self::own("over", event)
+        Self(format!("{}{event}", Self::BEYOND))
+    }
+
+    /// The `paymentRequestId` of the payment with this name, or of all whose names begin with it.
+    pub(super) fn payment_request(name: &str) -> String {
+        format!("pay-{name}")
     }
 
     /// As it is written.

@@ -190,7 +190,7 @@ impl Taking<'_> {
         let authorised_at_ms = if beyond { self.now_ms } else { asked.time_ms };
         Ok(Payment {
             auth_id: auth_id.clone(),
-            request_id: format!("pay-{auth_id}"),
+            request_id: SchemeId::payment_request(auth_id.as_str()),
             user: asked.user.clone(),
             currency: amount.currency,
             pay_to: fx::pay_to(amount, quote.as_ref())?,

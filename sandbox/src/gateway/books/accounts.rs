@@ -12,10 +12,10 @@ use rusqlite::params;
 use super::{GatewayError, SchemeId, Work};
 
 /// By authorisation. What was cleared beyond is booked under its event; the payment of its own that may cover
-/// it, under that payment's request, which is named after the event.
+/// it, under that payment's request, which begins with `?1` and ends with the event.
 const SHORTFALLS: &str = "
     SELECT event.auth_id, sum(posting.minor) FROM posting
-    JOIN event ON event.id = CASE WHEN cause GLOB 'pay-~over-*' THEN substr(cause, 11) ELSE cause END
+    JOIN event ON event.id = CASE substr(cause, 1, length(?1)) WHEN ?1 THEN substr(cause, length(?1) + 1) ELSE cause END
     WHERE account = 'shortfall' AND auth_id IS NOT NULL
     GROUP BY auth_id HAVING sum(posting.minor) <> 0";
 
@@ -105,7 +105,8 @@ impl Work<'_> {
 
     pub(crate) fn shortfalls(&self) -> Result<BTreeMap<SchemeId, u64>, GatewayError> {
         let mut statement = self.tx.prepare_cached(SHORTFALLS)?;
-        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+        let beyond = SchemeId::payment_request(SchemeId::BEYOND);
+        let rows = statement.query_map([beyond], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
         rows.map(|row| {
             let (auth_id, minor) = row?;
             let minor = u64::try_from(minor).map_err(|_| GatewayError::Damaged { what: "a shortfall" })?;
