@@ -224,9 +224,11 @@ impl Arrangement {
 /// A kind of database, and all that is measured on it.
 struct Kind {
     plain: Subject,
+    /// By one connection, where `plain` has several.
+    single: Option<Subject>,
     stored: Subject,
     pays: Vec<(Subject, Option<Arrangement>)>,
-    _bare: Option<Database>,
+    _bare: Option<Bare>,
 }
 
 impl Kind {
@@ -242,22 +244,31 @@ impl Kind {
             };
             pays.push((Subject::of(&format!("pay, {name}, {words}"), work), arrangement));
         }
-        let bare = Bare::open(stage, open).await;
-        let (plain, stored, database) = match bare {
-            Ok(bare) => (Ok(Work::Plain(bare.plain)), Ok(Work::Stored(bare.stored)), Some(bare.database)),
-            Err(error) => (Err(anyhow::anyhow!("{error:#}")), Err(error), None),
+        let (bare, failure) = match Bare::start(open) {
+            Ok(bare) => (Some(bare), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
         };
+        let url = |pick: fn(&Bare) -> &Database| match &bare {
+            Some(bare) => Ok(pick(bare).url.clone()),
+            None => Err(anyhow::anyhow!(failure.clone().unwrap_or_default())),
+        };
+        // The store makes the schema of the database that it shares with the plain driver.
+        let stored = url(|bare| &bare.shared).and_then(|url| Stored::open(&url, writers(), stage.effort.at_once));
+        let (several, one) =
+            (plain(url(|bare| &bare.shared), writers()).await, plain(url(|bare| &bare.single), 1).await);
+        let has_one_writer = matches!(several, Ok(Work::Plain(Plain::Sqlite(..))));
         Self {
-            plain: Subject::of(&format!("bare inserts, {name}"), plain),
-            stored: Subject::of(&format!("the same inserts through the store, {name}"), stored),
+            plain: Subject::of(&format!("bare inserts, {name}"), several),
+            single: (!has_one_writer).then(|| Subject::of(&format!("bare inserts, {name}, one connection"), one)),
+            stored: Subject::of(&format!("the same inserts through the store, {name}"), stored.map(Work::Stored)),
             pays,
-            _bare: database,
+            _bare: bare,
         }
     }
 
     fn subjects(&mut self) -> impl Iterator<Item = &mut Subject> {
         let pays = self.pays.iter_mut().map(|(subject, _)| subject);
-        [&mut self.plain, &mut self.stored].into_iter().chain(pays)
+        [&mut self.plain, &mut self.stored].into_iter().chain(&mut self.single).chain(pays)
     }
 
     /// Money is neither made nor lost at any speed.
@@ -277,20 +288,20 @@ impl Kind {
     }
 }
 
-/// A database for inserts alone.
+/// Databases for inserts alone.
 struct Bare {
-    plain: Plain,
-    stored: Stored,
-    database: Database,
+    shared: Database,
+    single: Database,
 }
 
 impl Bare {
-    async fn open(stage: &Stage<'_>, open: Open) -> Result<Self> {
-        let (database, writers) = (open()?, writers());
-        let stored = Stored::open(&database.url, writers, stage.effort.at_once)?;
-        let plain = Plain::open(&database.url, writers).await?;
-        Ok(Self { plain, stored, database })
+    fn start(open: Open) -> Result<Self> {
+        Ok(Self { shared: open()?, single: open()? })
     }
+}
+
+async fn plain(url: Result<String>, connections: usize) -> Result<Work> {
+    Ok(Work::Plain(Plain::open(&url?, connections).await?))
 }
 
 /// Connections of a server that write, unless it is told otherwise.

@@ -16,9 +16,13 @@ pub(super) fn rows(handler: &Subject, kinds: &[Kind]) -> Result<Vec<Row>> {
     for kind in kinds {
         let bare = format!("reference: {}, one a commit", kind.plain.name);
         rows.push(row(&bare, &kind.plain)?);
+        if let Some(single) = &kind.single {
+            rows.push(row(&format!("reference: {}, one a commit", single.name), single)?);
+        }
         rows.push(beside(row(&kind.stored.name, &kind.stored)?, &kind.stored, &kind.plain));
         for (subject, _) in &kind.pays {
-            rows.push(judged(row(&subject.name, subject)?, subject, &kind.plain, handler));
+            let judged = judged(row(&subject.name, subject)?, subject, &kind.plain, handler);
+            rows.push(also(judged, subject, kind.single.as_ref(), "one connection's inserts"));
             rows.extend(spent(subject));
         }
     }
@@ -48,8 +52,13 @@ fn judged(row: Row, subject: &Subject, bare: &Subject, handler: &Subject) -> Row
         (Some(rate), Some(bare)) => row.at_least_share(rate, bare, BAR),
         _ => return row,
     };
-    match (rate(subject), rate(handler)) {
-        (Some(rate), Some(handler)) => row.and_also(&format!("{:.0} % of the empty handler", rate / handler * 100.0)),
+    also(row, subject, Some(handler), "the empty handler")
+}
+
+/// Beside something that has no bar.
+fn also(row: Row, subject: &Subject, other: Option<&Subject>, what: &str) -> Row {
+    match (rate(subject), other.and_then(rate)) {
+        (Some(rate), Some(other)) => row.and_also(&format!("{:.0} % of {what}", rate / other * 100.0)),
         _ => row,
     }
 }
