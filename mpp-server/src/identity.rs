@@ -28,9 +28,15 @@ impl Parties {
             "" => us.clone(),
             other => client_id("gateway.client_id", other)?,
         };
-        let signing = SigningKeys::single(config.identity.key_version, signing_key(config)?);
+        let own = signing_key(config)?;
+        let ours = own.verifying_key().to_pem();
+        let signing = SigningKeys::single(config.identity.key_version, own);
         let peers = KeyRing::new();
         for (version, key) in gateway_keys(config)? {
+            if key.to_pem() == ours {
+                let problem = "is our own public key; the gateway gives you one of its own";
+                return Err(ConfigError::field(format!("gateway.key_files.{version}"), problem));
+            }
             peers.add(us.clone(), version, Validity::ALWAYS, key.clone());
             peers.add(them.clone(), version, Validity::ALWAYS, key);
         }

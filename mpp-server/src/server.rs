@@ -64,8 +64,13 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The database cannot be opened.
-    #[error("store.url cannot be opened")]
-    Store(#[from] StoreError),
+    #[error("store.url cannot be opened ({database})")]
+    Store {
+        /// Where it leads, without user and password.
+        database: String,
+        /// What the database says.
+        source: StoreError,
+    },
     /// An address cannot be listened on.
     #[error("{field} {address} cannot be listened on")]
     Listen {
@@ -85,6 +90,12 @@ pub enum StartError {
     /// A bug.
     #[error("the metrics cannot be set up")]
     Metrics,
+}
+
+impl StartError {
+    fn store(url: &str, source: StoreError) -> Self {
+        Self::Store { database: Store::describe(url), source }
+    }
 }
 
 /// Where a server listens.
@@ -119,25 +130,33 @@ pub struct Running {
 }
 
 impl MppServer {
+    /// That a server could start with `config`: its fields, its keys and certificates, and the address of the
+    /// gateway. Opens no database, listens nowhere and calls nobody.
+    ///
+    /// # Errors
+    /// [`StartError`] names the field to change.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        prepare(config, &clock).map(drop)
+    }
+
     /// Opens the database, listens, and begins to send notices. Needs a tokio runtime with time and I/O.
     ///
     /// # Errors
     /// [`StartError`] names the field to change. Nothing listens then.
     pub async fn start(config: Config, hooks: Hooks) -> Result<Running, StartError> {
-        config.check()?;
-        config.check_for_serving()?;
-        let parties = Parties::read(&config)?;
+        let clock = Arc::clone(&hooks.clock);
+        let (parties, outbound) = prepare(&config, &clock)?;
+        let outbound = Arc::new(outbound);
         let (app_listener, app_address) = listen("listen.app", config.listen.app).await?;
         let (partner_listener, partner_address) = listen("listen.partner", config.listen.partner).await?;
         let (ops_listener, ops_address) = listen("listen.ops", config.listen.ops).await?;
         let addresses = Addresses { app: app_address, partner: partner_address, ops: ops_address };
 
         let store = open_store(&config).await?;
-        let clock = Arc::clone(&hooks.clock);
         let metrics = Metrics::new().map_err(|_| StartError::Metrics)?;
         let accounts = Accounts::new(store.clone(), Arc::clone(&clock));
         let payments = Payments::new(store.clone(), Arc::clone(&clock), hooks.risk, policy(&config));
-        let outbound = Arc::new(Outbound::new(outbound_parts(&config, &parties, &clock))?);
 
         let app = app::router(Arc::new(App {
             accounts: accounts.clone(),
@@ -230,12 +249,23 @@ fn serve(listener: TcpListener, router: Router, stop: StopSignal) -> JoinHandle<
     })
 }
 
+/// What can be looked at before anything is opened.
+fn prepare(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Parties, Outbound), StartError> {
+    config.check()?;
+    config.check_for_serving()?;
+    let parties = Parties::read(config)?;
+    let url = config.store.url.reveal();
+    Store::check(url, &config.store.options()).map_err(|error| StartError::store(url, error))?;
+    let outbound = Outbound::new(outbound_parts(config, &parties, clock))?;
+    Ok((parties, outbound))
+}
+
 /// Opening waits for the disk or the network.
-async fn open_store(config: &Config) -> Result<Store, StoreError> {
+async fn open_store(config: &Config) -> Result<Store, StartError> {
     let url = config.store.url.clone();
     let options = config.store.options();
     let opened = tokio::task::spawn_blocking(move || Store::open_with(url.reveal(), &options)).await;
-    opened.unwrap_or(Err(StoreError::Panicked))
+    opened.unwrap_or(Err(StoreError::Panicked)).map_err(|error| StartError::store(config.store.url.reveal(), error))
 }
 
 fn policy(config: &Config) -> Policy {

@@ -176,6 +176,16 @@ fn the_example_is_a_configuration_that_a_server_can_start_with() {
     let checked = run(folder.path(), &["config", "--check"]);
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
     assert!(!folder.path().join("mpp-server.db").exists());
+    for (field, reason) in [
+        ("gateway.url=http://gateway.example", "plain http"),
+        ("gateway.key_files.1=keys/mpp.pub", "our own public key"),
+        ("store.ca_file=keys/gateway.pub", "SQLite calls nobody"),
+        ("listen.ops=0.0.0.0:8081", "has the port of listen.partner"),
+    ] {
+        let refused = run(folder.path(), &["config", "--check", "--set", field]);
+        assert_eq!(refused.status.code(), Some(1), "{field}");
+        assert!(text(&refused.stderr).contains(reason), "{field}: {}", text(&refused.stderr));
+    }
 }
 
 #[test]

@@ -184,7 +184,9 @@ async fn one_payment_and_one_notice_that_fail_hold_back_no_other() {
     for id in &ids[1..] {
         world.server.payments.decide(id, Decision::Accept).await.unwrap();
     }
-    until(async || world.server.metrics.render().contains("mpp_notices_waiting 1")).await;
+    // One waits also before the others have been decided.
+    let one_waits = || world.server.metrics.render().contains("mpp_notices_waiting 1");
+    until(async || world.gateway.notices().len() >= 4 && one_waits()).await;
     let mut told: Vec<_> = world.gateway.notices().into_iter().map(|notice| notice.payment_request_id).collect();
     told.sort();
     assert_eq!(told, ids[1..]);

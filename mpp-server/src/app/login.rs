@@ -42,6 +42,8 @@ pub(crate) struct LoginAnswer {
     token: String,
     /// When it ends, ISO 8601.
     expires_at: String,
+    /// Whose session it is: what the app gives to its wallet's `connect`.
+    customer_id: String,
 }
 
 /// Whoever sent a request with a session's token.
@@ -76,7 +78,8 @@ pub(crate) async fn login(State(app): State<Arc<App>>, mut body: Object) -> Resu
     }
     app.check_login(&user, password).await?;
     let session = app.sessions.open(&user).await?;
-    Ok(Json(LoginAnswer { token: session.token.to_string(), expires_at: iso_time(session.expires_at_ms) }))
+    let (token, expires_at) = (session.token.to_string(), iso_time(session.expires_at_ms));
+    Ok(Json(LoginAnswer { token, expires_at, customer_id: user }))
 }
 
 pub(crate) async fn logout(

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mpp_server::config::{Config, ConfigError, Sources};
+use mpp_server::config::{Config, ConfigError, FILE_VARIABLE, Sources};
 
 /// The file that is read if none is named and it is there.
 const DEFAULT_FILE: &str = "mpp-server.toml";
@@ -14,7 +14,7 @@ const DEFAULT_FILE: &str = "mpp-server.toml";
 #[command(next_help_heading = "Configuration")]
 pub(crate) struct ConfigFlags {
     /// The configuration file. Default: mpp-server.toml in this folder, if it is there
-    #[arg(long, short, global = true, value_name = "FILE", env = "MPP_SERVER_CONFIG")]
+    #[arg(long, short, global = true, value_name = "FILE", env = FILE_VARIABLE)]
     config: Option<PathBuf>,
     /// Set any field, for example --set gateway.timeout_ms=15000; may be given several times
     #[arg(long, global = true, value_name = "FIELD=VALUE", value_parser = field_and_value)]

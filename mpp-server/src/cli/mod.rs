@@ -115,7 +115,7 @@ pub(crate) fn config(flags: &ConfigFlags, command: &ConfigCommand) -> anyhow::Re
     if command.example {
         return print_text(EXAMPLE);
     }
-    flags.load()?.check_with_keys()?;
+    MppServer::check(&flags.load()?)?;
     println!("the configuration is complete, and its keys can be read");
     println!("not tried: the database, the gateway, and whether the addresses are free");
     Ok(ExitCode::SUCCESS)

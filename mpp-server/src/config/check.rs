@@ -57,29 +57,19 @@ impl Config {
         Ok(())
     }
 
-    /// As [`Self::check_for_serving`], and that every key and certificate can be read.
-    ///
-    /// # Errors
-    /// [`ConfigError::Field`] for the first that cannot.
-    pub fn check_with_keys(&self) -> Result<(), ConfigError> {
-        self.check_for_serving()?;
-        if let Err(error) = Store::check(self.store.url.reveal(), &self.store.options()) {
-            return Err(ConfigError::field("store.ca_file", format!("cannot be used: {error}")));
-        }
-        crate::identity::Parties::read(self).map(drop)
-    }
-
     fn check_addresses(&self) -> Result<(), ConfigError> {
         let listen = &self.listen;
         let sides = [("listen.app", listen.app), ("listen.partner", listen.partner), ("listen.ops", listen.ops)];
         for (at, (field, address)) in sides.into_iter().enumerate() {
-            // Port 0 is any free port, a new one each time.
-            let is_same = |(_, earlier): &&(&str, SocketAddr)| address.port() != 0 && *earlier == address;
-            if let Some((other, _)) = sides.iter().take(at).find(is_same) {
-                return Err(ConfigError::field(
-                    field,
-                    format!("is the same address as {other}; give each its own port"),
-                ));
+            // Port 0 is any free port, a new one each time. An unspecified address is every address.
+            let overlaps = |(_, earlier): &&(&str, SocketAddr)| {
+                let is_everywhere = earlier.ip().is_unspecified() || address.ip().is_unspecified();
+                address.port() != 0
+                    && earlier.port() == address.port()
+                    && (is_everywhere || earlier.ip() == address.ip())
+            };
+            if let Some((other, _)) = sides.iter().take(at).find(overlaps) {
+                return Err(ConfigError::field(field, format!("has the port of {other}; give each its own")));
             }
         }
         Ok(())
@@ -267,7 +257,7 @@ mod tests {
             ("log.level", "info,mpp_server=loud", "write info"),
             ("listen.stop_ms", "0", "allowed are 1"),
             ("store.url", "mysql://a/b", "neither `sqlite:`"),
-            ("store.url", "postgres://db.example/mpp?sslmode=perhaps", "not an address"),
+            ("store.url", "postgres://db.example/mpp?sslmode=perhaps", "an option in it is not known"),
         ] {
             let reason = refused(&[(field, value)]);
             let named = field.trim_end_matches(".per_day");
@@ -278,7 +268,8 @@ mod tests {
     #[test]
     fn two_sides_cannot_share_an_address() {
         let reason = refused(&[("listen.app", "127.0.0.1:8080"), ("listen.ops", "127.0.0.1:8080")]);
-        assert!(reason.starts_with("listen.ops is the same address as listen.app"), "{reason}");
+        assert!(reason.starts_with("listen.ops has the port of listen.app"), "{reason}");
+        refused(&[("listen.app", "0.0.0.0:8080"), ("listen.ops", "127.0.0.1:8080")]);
         let any = [("listen.app", "127.0.0.1:0"), ("listen.ops", "127.0.0.1:0")];
         let any = any.iter().fold(Sources::default(), |sources, (field, value)| sources.with_flag(field, value));
         Config::load(&any).unwrap();

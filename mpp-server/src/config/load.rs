@@ -11,6 +11,9 @@ use super::{Config, ConfigError};
 /// What a variable of the environment begins with that sets a field.
 pub const VARIABLE_PREFIX: &str = "MPP_SERVER";
 
+/// The variable that names the file; the command line reads it.
+pub const FILE_VARIABLE: &str = "MPP_SERVER_CONFIG";
+
 /// Where values come from. What is added later wins, flags over variables over the file.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
@@ -29,10 +32,11 @@ impl Sources {
 
     /// Takes the variables of this process.
     #[must_use]
-    pub fn with_environment(mut self) -> Self {
-        let prefix = format!("{VARIABLE_PREFIX}__");
-        self.variables.extend(std::env::vars().filter(|(name, _)| name.starts_with(&prefix)));
-        self
+    pub fn with_environment(self) -> Self {
+        let prefix = format!("{VARIABLE_PREFIX}_");
+        std::env::vars()
+            .filter(|(name, _)| name.starts_with(&prefix))
+            .fold(self, |sources, (name, value)| sources.with_variable(&name, &value))
     }
 
     /// Takes a variable, for example `MPP_SERVER__LOG__LEVEL`.
@@ -57,6 +61,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the file, variable or field, and says what to do.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        check_names(sources.variables.keys())?;
         let mut builder = config::Config::builder();
         if let Some(file) = &sources.file {
             builder = with_file(builder, file)?;
@@ -74,6 +79,16 @@ impl Config {
         config.check()?;
         Ok(config)
     }
+}
+
+/// A variable that is nearly one of ours would set nothing, without a word.
+fn check_names<'a>(mut names: impl Iterator<Item = &'a String>) -> Result<(), ConfigError> {
+    let is_wrong = |name: &&String| *name != FILE_VARIABLE && !name.starts_with(&format!("{VARIABLE_PREFIX}__"));
+    names.find(is_wrong).map_or(Ok(()), |name| {
+        let reason =
+            format!("the variable {name} sets nothing; write {VARIABLE_PREFIX}__SECTION__FIELD, with two underscores");
+        Err(ConfigError::Unreadable { reason })
+    })
 }
 
 fn with_file(builder: ConfigBuilder<DefaultState>, file: &Path) -> Result<ConfigBuilder<DefaultState>, ConfigError> {
@@ -167,6 +182,8 @@ mod tests {
         let (_folder, file) = written("[gateway]\ntimeout = 5\n");
         let reason = refused(&Sources::default().with_file(file));
         assert!(reason.contains("timeout") && reason.contains("timeout_ms"), "{reason}");
+        let reason = refused(&Sources::default().with_variable("MPP_SERVER_GATEWAY__URL", "http://a"));
+        assert!(reason.contains("MPP_SERVER_GATEWAY__URL") && reason.contains("two underscores"), "{reason}");
         let reason = refused(&Sources::default().with_variable("MPP_SERVER__GATEWAYS__URL", "http://a"));
         assert!(reason.contains("gateways"), "{reason}");
     }

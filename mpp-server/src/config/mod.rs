@@ -16,7 +16,7 @@ mod check;
 mod load;
 mod sections;
 
-pub use load::{Sources, VARIABLE_PREFIX};
+pub use load::{FILE_VARIABLE, Sources, VARIABLE_PREFIX};
 pub use sections::{
     Accounts, Config, Fields, Gateway, Identity, Limits, Listen, Log, LogFormat, Notices, Paths, Payments, Secret,
     Sessions, SignUp, Store,

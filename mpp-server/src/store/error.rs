@@ -25,6 +25,9 @@ pub enum StoreError {
     /// The disk is full. Free space.
     #[error("the database's disk is full")]
     Full,
+    /// The database's file is not where it was opened: moved, deleted, or another one is in its place.
+    #[error("the database's file was taken away while it was open: stop, put it back or restore it, and start")]
+    Gone,
     /// The file or the server lets nobody write.
     #[error("the database is read-only")]
     ReadOnly,
@@ -103,7 +106,10 @@ impl From<rusqlite::Error> for StoreError {
             ErrorCode::DiskFull => Self::Full,
             ErrorCode::ReadOnly => Self::ReadOnly,
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt,
-            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => Self::Disk,
+            ErrorCode::CannotOpen => Self::Setup {
+                reason: "its file cannot be opened or made; is the folder there, and may this user write to it?",
+            },
+            ErrorCode::SystemIoFailure => Self::Disk,
             ErrorCode::ConstraintViolation if is_taken_key(error.extended_code) => Self::Conflict,
             _ => Self::Statement { code: error.extended_code.to_string() },
         }
@@ -133,6 +139,8 @@ impl From<tokio_postgres::Error> for StoreError {
             (_, "23505") => Self::Conflict,
             // connection exceptions, and a server that is ending or starting
             ("08", _) | (_, "57P01" | "57P02" | "57P03") => Self::Unreachable,
+            ("28", _) => Self::Setup { reason: "wrong user or password, or this user may not come from here" },
+            (_, "3D000") => Self::Setup { reason: "there is no such database; make it first (createdb)" },
             ("58", _) => Self::Disk,
             ("XX", _) => Self::Corrupt,
             _ => Self::Statement { code: code.to_owned() },

@@ -112,6 +112,9 @@ impl Store {
     /// [`StoreError::Address`], [`StoreError::Tls`].
     pub fn check(url: &str, config: &StoreConfig) -> Result<(), StoreError> {
         match Address::parse(url)? {
+            Address::Sqlite(_) if config.ca_file.is_some() => {
+                Err(StoreError::Address { reason: "store.ca_file is set, and SQLite calls nobody: leave it out" })
+            }
             Address::Sqlite(_) => Ok(()),
             Address::Postgres(address) => postgres::Server::new(*address, config.ca_file.as_deref()).map(drop),
         }

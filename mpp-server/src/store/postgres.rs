@@ -44,8 +44,9 @@ const BEGIN: &str = "BEGIN";
 const MIGRATIONS_ALONE: &str = "SELECT pg_advisory_xact_lock(5567221908)";
 
 /// `libpq` knows more modes. What it calls `verify-full` is the only TLS here.
-const UNREADABLE: &str = "not an address of PostgreSQL; sslmode is disable, or require, which checks certificate and \
-    name; for sslrootcert there is store.ca_file";
+const UNREADABLE: &str = "it cannot be read as an address of PostgreSQL, or an option in it is not known; signs such as \
+    # and / in a password are written %23 and %2F; sslmode is disable, prefer or require, which checks certificate \
+    and name; for sslrootcert there is store.ca_file";
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,11 @@ pub(super) fn describe(config: &Config) -> String {
         #[cfg(unix)]
         Host::Unix(path) => path.display().to_string(),
     };
-    let hosts: Vec<_> = config.get_hosts().iter().map(name).collect();
+    // None for the usual one, one for all hosts, or one each.
+    let ports = config.get_ports();
+    let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+    let hosts = config.get_hosts().iter().enumerate().map(|(at, host)| format!("{}:{}", name(host), port(at)));
+    let hosts: Vec<_> = hosts.collect();
     format!("PostgreSQL's database {} at {}", config.get_dbname().unwrap_or_default(), hosts.join(", "))
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::types::ValueRef;
@@ -39,6 +39,7 @@ pub(super) enum Place {
 /// A connection with its statements.
 pub(super) struct Session {
     connection: Connection,
+    file: OpenedFile,
     /// Statements as SQLite wants them.
     texts: HashMap<&'static str, Cow<'static, str>>,
 }
@@ -63,9 +64,12 @@ impl Session {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_EXRESCODE;
-        let mut connection = match place {
-            Place::File(path) => Connection::open_with_flags(path, flags)?,
-            Place::Memory => Connection::open_in_memory_with_flags(flags)?,
+        let (mut connection, file) = match place {
+            Place::File(path) => {
+                make_private(path);
+                (Connection::open_with_flags(path, flags)?, OpenedFile::at(path))
+            }
+            Place::Memory => (Connection::open_in_memory_with_flags(flags)?, OpenedFile::default()),
         };
         connection.busy_handler(Some(wait_for_others))?;
         let journal = write_ahead(&connection)?;
@@ -81,7 +85,7 @@ impl Session {
         }
         connection.pragma_update(None, "cache_size", CACHE_KIB)?;
         connection.set_prepared_statement_cache_capacity(256);
-        Ok(Self { connection, texts: HashMap::new() })
+        Ok(Self { connection, file, texts: HashMap::new() })
     }
 
     fn transaction<T>(
@@ -145,6 +149,47 @@ impl Link for Session {
     }
 }
 
+/// What tells a file from another of its name: a database that is moved, deleted or restored while it is open
+/// goes on under its old connections, for nobody to find.
+#[derive(Default)]
+struct OpenedFile {
+    path: PathBuf,
+    /// Device and number, where the system has them.
+    identity: Option<(u64, u64)>,
+}
+
+impl OpenedFile {
+    fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), identity: identity(path) }
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let is_there = self.identity.is_none() || self.identity == identity(&self.path);
+        if is_there { Ok(()) } else { Err(StoreError::Gone) }
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_path: &Path) -> Option<(u64, u64)> {
+    None
+}
+
+/// Makes the file, if it is not there, for its owner alone; SQLite gives its log the same rights. What goes
+/// wrong here goes wrong again when SQLite opens it, and is told then.
+fn make_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(path));
+}
+
 /// The journal's mode, after asking for a write-ahead log. While a server beside this one gives a new file
 /// its log, SQLite says busy at once and asks no handler.
 fn write_ahead(connection: &Connection) -> Result<String, StoreError> {
@@ -195,7 +240,7 @@ pub(super) fn write_all(mut session: Session, queue: &Queue) {
 /// Serves reads until the queue is closed and empty.
 pub(super) fn read_all(mut session: Session, queue: &Queue) {
     while let Some(mut job) = queue.take() {
-        let failure = match session.control("BEGIN") {
+        let failure = match session.file.check().and_then(|()| session.control("BEGIN")) {
             Ok(()) => {
                 let mut tx = Tx::new(&mut session);
                 job.run(&mut tx);
@@ -233,12 +278,16 @@ fn commit_group(session: &mut Session, queue: &Queue, first: Box<dyn Job>) {
         let is_full = ended.len() >= GROUP || began.elapsed() >= GROUP_TIME;
         next = if is_full { None } else { queue.try_take() };
     }
-    match session.control("COMMIT") {
+    // What is written to a file that was taken away would be lost with it.
+    match session.file.check().and_then(|()| session.control("COMMIT")) {
         Ok(()) => ended.into_iter().for_each(|(job, outcome)| job.answer(outcome)),
         Err(error) => {
-            // A commit that found the file held by others has not begun. After any other failure the
-            // log may hold it, and a start after a power cut may find it there.
-            let error = if error == StoreError::Busy { error } else { StoreError::Unknown };
+            // A commit that found the file held by others, or gone, has not begun. After any other failure
+            // the log may hold it, and a start after a power cut may find it there.
+            let error = match error {
+                StoreError::Busy | StoreError::Gone => error,
+                _ => StoreError::Unknown,
+            };
             session.roll_back();
             ended.into_iter().for_each(|(job, _)| job.answer(Err(error.clone())));
         }

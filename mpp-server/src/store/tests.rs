@@ -253,7 +253,7 @@ fn another_machine_is_spoken_to_by_tls_unless_the_address_says_otherwise() {
 #[test]
 fn an_address_is_described_without_its_password() {
     let described = Store::describe("postgres://mpp:secret@db.example,10.0.0.7:5433/payments?sslmode=require");
-    assert_eq!(described, "PostgreSQL's database payments at db.example, 10.0.0.7");
+    assert_eq!(described, "PostgreSQL's database payments at db.example:5432, 10.0.0.7:5433");
     assert_eq!(Store::describe("sqlite:mpp.db"), "sqlite:mpp.db");
 }
 
@@ -264,6 +264,57 @@ fn a_file_that_is_no_database_is_damaged() {
     std::fs::write(&path, [0x5A; 4096]).unwrap();
     assert_eq!(Store::open(&format!("sqlite:{}", path.display())).unwrap_err(), StoreError::Corrupt);
     assert_eq!(std::fs::read(&path).unwrap(), [0x5A; 4096]);
+}
+
+/// Two connections of one store, and both see that a file is not theirs any more.
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_to_a_file_that_was_taken_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mpp.db");
+    let database = Database::at(&path);
+    play(&database, &async |_, store| {
+        insert(&store, "before").await.unwrap();
+        let aside = folder.path().join("aside.db");
+        std::fs::rename(&path, &aside).unwrap();
+        assert_eq!(insert(&store, "while it was away").await, Err(StoreError::Gone));
+        assert_eq!(store.read(|tx| tx.query_one("SELECT 1", &[]).map(drop)).await, Err(StoreError::Gone));
+        std::fs::write(&path, "another file").unwrap();
+        assert_eq!(insert(&store, "beside another").await, Err(StoreError::Gone));
+        std::fs::rename(&aside, &path).unwrap();
+        assert_eq!(count(&store).await, 1);
+        insert(&store, "after").await.unwrap();
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_new_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    play(&Database::at(&folder.path().join("mpp.db")), &async |_, _| {
+        for name in ["mpp.db", "mpp.db-wal"] {
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_no_failing_disk() {
+    let error = Store::open("sqlite:/no/such/folder/mpp.db").unwrap_err();
+    assert!(error.to_string().contains("is the folder there"), "{error}");
+}
+
+#[test]
+fn a_database_that_is_not_there_is_no_bug_in_a_statement() {
+    on_postgres(async |database, _| {
+        let (server, _) = database.url.rsplit_once('/').unwrap();
+        let error = Store::open(&format!("{server}/nowhere")).unwrap_err();
+        assert!(error.to_string().contains("no such database"), "{error}");
+        let error = Store::open(&database.url.replace("mpp@", "nobody@")).unwrap_err();
+        assert!(error.to_string().contains("wrong user or password"), "{error}");
+    });
 }
 
 #[test]

@@ -51,11 +51,19 @@ fn of_the_system() -> RootCertStore {
 /// What a connection that did not come about means.
 pub(super) fn refusal(error: tokio_postgres::Error) -> StoreError {
     let reason = error.source().and_then(|source| match source.downcast_ref::<std::io::Error>() {
-        Some(broken) => broken.get_ref()?.downcast_ref::<rustls::Error>().map(ToString::to_string),
+        Some(broken) => broken.get_ref()?.downcast_ref::<rustls::Error>().map(in_words),
         // The server has no TLS; this kind of error has no other name.
         None => error.to_string().starts_with("error performing TLS handshake").then(|| source.to_string()),
     });
     reason.map_or_else(|| error.into(), failed)
+}
+
+fn in_words(error: &rustls::Error) -> String {
+    let said = error.to_string();
+    if said.contains("CaUsedAsEndEntity") {
+        return "the server's certificate is that of an authority (CA:TRUE); it needs one of its own".to_owned();
+    }
+    said
 }
 
 fn failed(reason: impl std::fmt::Display) -> StoreError {

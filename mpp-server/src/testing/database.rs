@@ -1,5 +1,6 @@
 //! One fresh database of each kind, for a test that must hold on all.
 
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -25,8 +26,14 @@ impl Database {
     /// What the file system says.
     pub fn sqlite() -> std::io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("mpp-sqlite-").tempdir()?;
-        let url = format!("sqlite:{}", folder.path().join("mpp.db").display());
-        Ok(Self { url, _folder: Some(folder) })
+        let path = folder.path().join("mpp.db");
+        Ok(Self { _folder: Some(folder), ..Self::at(&path) })
+    }
+
+    /// An SQLite file in a folder of the caller's.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self { url: format!("sqlite:{}", path.display()), _folder: None }
     }
 
     /// A database on the server at `MPP_TEST_POSTGRES`, or on one that is started for this process.

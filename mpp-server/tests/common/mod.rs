@@ -181,7 +181,7 @@ impl World {
     /// Logs in and returns the token.
     pub(crate) async fn log_in(&self, user: &str) -> String {
         let (status, body) = self.post("/login", None, &json!({ "user": user })).await;
-        assert_eq!(status, 200, "{body}");
+        assert_eq!((status, &body["customer_id"]), (200, &json!(user)), "{body}");
         body["token"].as_str().unwrap().to_owned()
     }
 
