@@ -22,14 +22,17 @@ class PayApp : Application() {
     /** Calls of the wallet that outlive a screen, such as an activation. */
     val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
 
-    val session = Session(SERVER)
-    val phone by lazy { PhoneFacts(this) }
+    val session by lazy { Session(SERVER, getSharedPreferences("session", MODE_PRIVATE)) }
+    val integrity by lazy { Integrity(getSharedPreferences("integrity", MODE_PRIVATE), scope, LocalChecks) }
+    val phone by lazy { PhoneFacts(this, integrity) }
+    val setup by lazy { CardSetup(this) }
 
     /** Opened at the first use, on whichever thread needs it first. Throws [WalletException], then tries anew. */
     val wallet: NFCWallet by lazy { NFCWallet.open(config(), host()) }
 
     override fun onCreate() {
         super.onCreate()
+        integrity.renewIfOld()
         taps.execute { walletOrNull()?.prewarm() }
         val connectivity = getSystemService(ConnectivityManager::class.java)
         connectivity.registerDefaultNetworkCallback(object : ConnectivityManager.NetworkCallback() {

@@ -10,17 +10,12 @@ import android.provider.Settings
 import org.nfcwallet.DeviceFingerprint
 import org.nfcwallet.DeviceInfo
 import org.nfcwallet.DeviceState
-import org.nfcwallet.IntegrityVerdict
 
 /** What the phone says of itself. Each tap asks, and waits 100 ms: system services answer within a few. */
-class PhoneFacts(private val context: Context) : DeviceInfo {
+class PhoneFacts(private val context: Context, private val integrity: Integrity) : DeviceInfo {
     private val power = context.getSystemService(PowerManager::class.java)
     private val keyguard = context.getSystemService(KeyguardManager::class.java)
     private val service = ComponentName(context, PayService::class.java)
-
-    /** Set by the app's integrity checks, which take seconds and run beside. Until then nothing is known. */
-    @Volatile
-    var verdict: IntegrityVerdict = IntegrityVerdict.Unsafe("not checked yet")
 
     /** The payment screen is in the foreground, and takes the taps whichever app is the default. */
     @Volatile
@@ -38,7 +33,7 @@ class PhoneFacts(private val context: Context) : DeviceInfo {
                 isPreferred || cards?.isDefaultServiceForCategory(service, CardEmulation.CATEGORY_PAYMENT) == true,
             screenOn = power.isInteractive,
             unlocked = !keyguard.isDeviceLocked,
-            integrity = verdict,
+            integrity = integrity.verdict(),
         )
     }
 }
