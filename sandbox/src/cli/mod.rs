@@ -131,6 +131,14 @@ mod tests {
     }
 
     #[test]
+    fn every_pace_is_a_policy_that_the_control_api_takes() {
+        for pace in [Pace::Fast, Pace::Real] {
+            let written = serde_json::to_string(&pace.policy()).unwrap();
+            assert_eq!(serde_json::from_str::<Policy>(&written).unwrap(), pace.policy());
+        }
+    }
+
+    #[test]
     fn a_level_that_is_none_is_refused() {
         for text in ["bogus", "nfcwallet_core", "nfcwallet_core=loud", "debug,bogus"] {
             assert!(log_filter(text).is_err(), "{text}");

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use nfcwallet_sandbox::checkout::{Amount, HttpAcquirer};
+use nfcwallet_sandbox::gateway::Switch;
 use nfcwallet_sandbox::gateway::http::{ACQUIRER_CLIENT_ID, KEY_VERSION, MPP_CLIENT_ID, Party};
 use nfcwallet_sandbox::issuer::{CaPublicKey, CardShape, IssuerConfig, Personalisation};
 use nfcwallet_sandbox::servers::{Sandbox, SandboxConfig};
@@ -33,6 +34,10 @@ pub(crate) struct ServeOptions {
     /// What is on the account of a user who logs in for the first time, in EUR
     #[arg(long, value_name = "AMOUNT", default_value = "1000.00")]
     opening_balance: String,
+    /// Turns a switch of the table by which the gateway converts card events into calls; may be repeated.
+    /// docs/conversion.md has the switches
+    #[arg(long, value_name = "KEY=VALUE")]
+    conversion: Vec<Switch>,
 }
 
 /// What `serve` prints and writes to `serve.json`.
@@ -97,6 +102,9 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode> {
     let issuer = IssuerConfig { personalisation, ..IssuerConfig::default() };
     let mut config = SandboxConfig { data: Some(options.data.clone()), issuer, ..SandboxConfig::default() };
     config.provider.accounts.opening_balance = opening_balance;
+    for switch in &options.conversion {
+        config.gateway.turn(*switch);
+    }
     let sandbox = Sandbox::start(config).context("the servers did not start")?;
     sandbox.service().set_policy(options.pace.policy());
     let served = Served::by(&sandbox, write_keys(&options.data)?);

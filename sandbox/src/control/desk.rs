@@ -20,6 +20,15 @@ pub enum DeskError {
     /// Nobody has this account: users appear with their first login.
     #[error("no such user: who has never logged in has no account")]
     UnknownUser,
+    /// A reversal of more than there is to give up. A scheme may tell it all the same, and the gateway then takes
+    /// it for all; here it is a slip.
+    #[error("amount: {asked} is more than what is authorised and still open, {open}")]
+    TooMuch {
+        /// Asked for.
+        asked: Amount,
+        /// Authorised, and neither cleared nor released.
+        open: Amount,
+    },
     /// The amount cannot be moved.
     #[error("{0}")]
     Invalid(String),
@@ -98,7 +107,8 @@ pub struct CallView {
     pub api: &'static str,
     /// Its idempotency id.
     pub request_id: String,
-    /// Over how much, in the merchant's currency.
+    /// Over how much, in the merchant's currency; 0 for a call that names no amount, and left out in JSON.
+    #[serde(skip_serializing_if = "names_none")]
     pub amount: Amount,
     /// `due` until there is a final answer, then `done`, `failed` or `dropped`.
     pub state: &'static str,
@@ -106,6 +116,11 @@ pub struct CallView {
     pub code: Option<String>,
     /// How often it was sent.
     pub attempts: u32,
+}
+
+/// A cancel or an inquiry is of a whole payment, and no other call is over nothing.
+fn names_none(amount: &Amount) -> bool {
+    amount.value == 0
 }
 
 impl EventView {
@@ -177,7 +192,7 @@ impl Control {
     /// Something happens to an authorisation, now. `id` names the event; drawn if absent.
     ///
     /// # Errors
-    /// [`DeskError`].
+    /// [`DeskError::TooMuch`] for a reversal of more than is open; else another [`DeskError`].
     pub async fn scheme(
         &self,
         authorisation: &str,
@@ -265,7 +280,7 @@ impl Control {
 
     async fn play(&self, event: SchemeEvent) -> Result<EventView, DeskError> {
         let gateway: &Gateway = &self.gateway;
-        let played = gateway.play(&event).await?;
+        let played = gateway.play_if(&event, |payment| check_reversal(&event, payment)).await??;
         Ok(EventView::of(&event, &played))
     }
 
@@ -277,6 +292,17 @@ impl Control {
     fn named(&self, id: Option<&str>) -> Result<SchemeId, DeskError> {
         let name = id.map_or_else(drawn, |id| Ok(id.to_owned()))?;
         Ok(SchemeId::parse(&name)?)
+    }
+}
+
+fn check_reversal(event: &SchemeEvent, payment: Option<&Payment>) -> Result<(), DeskError> {
+    let (SchemeEvent::Reversal(Reversal { part: Some(asked), .. }), Some(payment)) = (event, payment) else {
+        return Ok(());
+    };
+    let open = Amount::new(payment.currency, payment.standing.reversible());
+    match asked.currency == open.currency && asked.value > open.value {
+        true => Err(DeskError::TooMuch { asked: *asked, open }),
+        false => Ok(()),
     }
 }
 

@@ -86,6 +86,7 @@ impl IntoResponse for DeskError {
         let status = match &self {
             Self::UnknownAuthorisation | Self::UnknownUser => StatusCode::NOT_FOUND,
             Self::Invalid(_)
+            | Self::TooMuch { .. }
             | Self::Gateway(
                 GatewayError::Id { .. }
                 | GatewayError::Amount { .. }

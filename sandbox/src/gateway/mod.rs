@@ -33,7 +33,7 @@ use tokio::sync::Notify;
 pub use books::{Account, Books, Call, CallState, Payment, Sum};
 pub use conversion::{
     Ask, CallKind, ConversionConfig, Moved, OverCapture, PaymentState, Plan, Row, RowId, SameDay, Source, Standing,
-    TABLE, Trigger, markdown,
+    Switch, SwitchError, TABLE, Trigger, markdown,
 };
 pub use dispatch::Verdict;
 pub use events::{Authorisation, Clearing, Expiry, Merchant, Refund, Reversal, SchemeEvent, SchemeId};
@@ -80,6 +80,18 @@ impl Default for GatewayConfig {
             repeats_ms: [4, 4, 30, 60, 60, 60, 300, 300, 3600].into_iter().map(|s: i64| s * 1000).collect(),
             inquire_before_cancel: true,
             concurrent_calls: 16,
+        }
+    }
+}
+
+impl GatewayConfig {
+    /// Turns one switch of the table.
+    pub fn turn(&mut self, switch: Switch) {
+        match switch {
+            Switch::SameDay(same_day) => self.conversion.same_day = same_day,
+            Switch::AuthExpiryDays(days) => self.conversion.auth_expiry_days = days,
+            Switch::OverCapture(over_capture) => self.conversion.over_capture = over_capture,
+            Switch::InquireBeforeCancel(inquire) => self.inquire_before_cancel = inquire,
         }
     }
 }

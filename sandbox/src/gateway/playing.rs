@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::books::Call;
 use super::events::{Expiry, Reversal, SchemeEvent, SchemeId};
-use super::{CallKind, Gateway, GatewayError, RowId};
+use super::{CallKind, Gateway, GatewayError, Payment, RowId};
 
 /// Between two looks at a call that another task makes.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -27,6 +27,22 @@ impl Gateway {
     pub async fn play(&self, event: &SchemeEvent) -> Result<Played, GatewayError> {
         let row = self.take(event)?;
         self.played(event, row).await
+    }
+
+    /// Plays `event` as [`Gateway::play`] does, if `check` allows it for its payment as that then stands. An
+    /// event that was seen is not checked again.
+    ///
+    /// # Errors
+    /// As [`Gateway::take`]; within, what `check` says.
+    pub async fn play_if<E>(
+        &self,
+        event: &SchemeEvent,
+        check: impl FnOnce(Option<&Payment>) -> Result<(), E>,
+    ) -> Result<Result<Played, E>, GatewayError> {
+        match self.take_if(event, check)? {
+            Ok(row) => self.played(event, row).await.map(Ok),
+            Err(refused) => Ok(Err(refused)),
+        }
     }
 
     /// Makes the calls of `event`, which was taken and came to `row`.

@@ -1,7 +1,7 @@
 //! Taking an event: the row that fits, the calls that it asks for, and the sums that it moves, in one step.
 
 use alipayplus::model::Quote;
-use alipayplus::{Amount, ResultCode, ResultInfo};
+use alipayplus::{Amount, ResultCode};
 
 use super::books::{Account, NewCall, Work};
 use super::conversion::{Ask, Case, Plan, plan};
@@ -34,16 +34,16 @@ impl Gateway {
 }
 
 impl Gateway {
-    /// Takes `event` as [`Gateway::take`] does, if `check` allows it for the payment as it then stands. An
-    /// event that was seen is not checked again, and its time may differ: whoever asks again asks later.
+    /// Takes `event` as [`Gateway::take`] does, if `check` allows it for its payment as that then stands.
+    /// An event that was seen is not checked again, and its time may differ: whoever asks again asks later.
     ///
     /// # Errors
     /// As [`Gateway::take`].
-    pub(super) fn take_if(
+    pub(super) fn take_if<E>(
         &self,
         event: &SchemeEvent,
-        check: impl FnOnce(&Payment) -> Result<(), ResultInfo>,
-    ) -> Result<Result<RowId, ResultInfo>, GatewayError> {
+        check: impl FnOnce(Option<&Payment>) -> Result<(), E>,
+    ) -> Result<Result<RowId, E>, GatewayError> {
         event.check()?;
         let now_ms = self.clock.wall_ms();
         let row = self.books.write(|work| {
@@ -54,7 +54,7 @@ impl Gateway {
                 None => taking.lapse(event.auth_id())?,
             }
             let payment = event.auth_id().map(|auth_id| work.payment(auth_id)).transpose()?.flatten();
-            match payment.map_or_else(|| Err(ResultCode::OrderNotExist.into()), |payment| check(&payment)) {
+            match check(payment.as_ref()) {
                 Ok(()) => taking.convert(event).map(Ok),
                 Err(refused) => Ok(Err(refused)),
             }

@@ -179,9 +179,10 @@ mod kind_name {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RequestType>, D::Error> {
         match Option::<String>::deserialize(deserializer)? {
             None => Ok(None),
-            Some(name) => RequestType::parse(&name)
-                .map(Some)
-                .ok_or_else(|| serde::de::Error::custom(format!("{name} is not a request type"))),
+            Some(name) => RequestType::parse(&name).map(Some).ok_or_else(|| {
+                let names = RequestType::ALL.map(RequestType::as_str).join("`, `");
+                serde::de::Error::custom(format!("unknown request type `{name}`, expected one of `{names}`"))
+            }),
         }
     }
 }

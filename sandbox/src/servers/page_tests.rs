@@ -1,20 +1,16 @@
 //! Each `curl` line of `docs/sandbox.md` is asked by itself, so that its examples stay true wherever there is no
 //! shell with jq. Where there is one, `tests/program/pages.rs` runs the whole page in its order.
 
-use alipayplus::{Amount, Currency};
 use serde_json::{Value, json};
 
-use super::Sandbox;
-use super::tests::{Wallet, sandbox};
-use crate::gateway::{Authorisation, Merchant, SchemeId, Verdict};
+use super::tests::{REFERENCE, Wallet, pay, sandbox};
 use crate::token_service::{DecisionPolicy, Policy};
 
 const PAGE: &str = include_str!("../../../docs/sandbox.md");
 const CONTROL: &str = concat!(include_str!("../control.rs"), include_str!("../control/payments.rs"));
 
-/// The tap that the page's examples are about, and its reference.
+/// The tap that the page's examples are about.
 const AUTHORISATION: &str = "tap-of-alice";
-const REFERENCE: [u8; 8] = *b"ORDER-01";
 
 /// A `curl` line as a request.
 #[derive(Debug, Default, PartialEq)]
@@ -71,18 +67,6 @@ fn a_curl_line_is_read_as_a_shell_reads_it() {
         url: "$CONTROL/x".to_owned(),
     };
     assert_eq!(line, expected);
-}
-
-/// What a tap of 20.00 EUR becomes at the gateway.
-async fn pay(sandbox: &Sandbox, user: &str, name: &str) {
-    drop(sandbox.proxy(user).unwrap());
-    let id = SchemeId::parse(name).unwrap();
-    let (amount, time_ms) = (Amount::new(Currency::from_code("EUR").unwrap(), 2_000), sandbox.control().clock.now_ms());
-    let merchant = Merchant { reference: "SHOP".to_owned(), name: "Shop".to_owned(), category: "5411".to_owned() };
-    let (auth_id, user, reference) = (id.clone(), user.to_owned(), Some(REFERENCE));
-    let asked = Authorisation { id, auth_id, user, amount, reference, merchant, time_ms };
-    let verdict = sandbox.gateway().authorise(&asked).await.unwrap();
-    assert!(matches!(verdict, Verdict::Approved { .. }), "{verdict:?}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
+use alipayplus::{Amount, Currency};
 use nfcwallet_core::WalletError;
 use nfcwallet_core::error::{NetworkProblem, ServiceProblem};
 use nfcwallet_core::host::{Deadlines, HostCalls, RequestType};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Sandbox, SandboxConfig};
 use crate::device::SimPhone;
+use crate::gateway::{Authorisation, Merchant, SchemeId, Verdict};
 use crate::issuer::{Authority, Issuer, IssuerConfig, TokenStanding};
 use crate::relay::{Fault, FaultRule};
 
@@ -94,6 +96,21 @@ impl Wallet {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Of every tap of [`pay`].
+pub(super) const REFERENCE: [u8; 8] = *b"ORDER-01";
+
+/// What a tap of 20.00 EUR becomes at the gateway.
+pub(super) async fn pay(sandbox: &Sandbox, user: &str, name: &str) {
+    drop(sandbox.proxy(user).unwrap());
+    let id = SchemeId::parse(name).unwrap();
+    let (amount, time_ms) = (Amount::new(Currency::from_code("EUR").unwrap(), 2_000), sandbox.control().clock.now_ms());
+    let merchant = Merchant { reference: "SHOP".to_owned(), name: "Shop".to_owned(), category: "5411".to_owned() };
+    let (auth_id, user, reference) = (id.clone(), user.to_owned(), Some(REFERENCE));
+    let asked = Authorisation { id, auth_id, user, amount, reference, merchant, time_ms };
+    let verdict = sandbox.gateway().authorise(&asked).await.unwrap();
+    assert!(matches!(verdict, Verdict::Approved { .. }), "{verdict:?}");
 }
 
 #[tokio::test]
@@ -336,7 +353,62 @@ async fn a_runner_changes_tokens_and_reads_the_state() {
 async fn a_misspelt_command_is_refused_with_its_reason() {
     let sandbox = sandbox();
     let runner = Runner::of(&sandbox);
-    let (status, answer) = runner.post("/faults", json!({ "type": "TRANSFERS", "fault": "empty" })).await;
-    assert_eq!(status, 400);
-    assert!(answer["error"].as_str().unwrap().contains("TRANSFERS"), "{answer}");
+    let post = reqwest::Method::POST;
+    let limited = json!({ "error": "rate_limited", "retry_after_ms": 500 });
+    for (method, path, body, reasons) in [
+        (&post, "/faults", json!({ "type": "TRANSFERS", "fault": "empty" }), ["type: ", "`TRANSFERS`", "`TRANSFER`"]),
+        (
+            &post,
+            "/refusals",
+            json!({ "operation": "replensh", "times": 1, "refusal": limited }),
+            ["operation: ", "`replensh`", "`replenish`"],
+        ),
+        (&post, "/gateway-faults", json!({ "api": "pya", "fault": "lose_answer" }), ["api: ", "`pya`", "`pay`"]),
+        (
+            &reqwest::Method::PUT,
+            "/policy",
+            json!({ "pace_ms": { "provison": 1 } }),
+            ["pace_ms: ", "`provison`", "`provision`"],
+        ),
+    ] {
+        let (status, answer) = runner.send(method.clone(), path, Some(body)).await;
+        let error = answer["error"].as_str().unwrap();
+        assert_eq!(status, 400, "{error}");
+        assert!(reasons.iter().all(|reason| error.contains(reason)), "{error}");
+    }
+    assert_eq!(runner.get("/policy").await["pace_ms"], json!({}));
+    assert_eq!(runner.get("/gateway-faults").await, json!([]));
+}
+
+#[tokio::test]
+async fn a_reversal_of_more_than_is_open_is_refused_and_changes_nothing() {
+    let sandbox = sandbox();
+    let runner = Runner::of(&sandbox);
+    pay(&sandbox, "alice", "tap-of-alice").await;
+    let reversal = "/taps/tap-of-alice/reversal";
+    let refused = |open: &str| {
+        let error = format!("amount: 999.00 EUR is more than what is authorised and still open, {open} EUR");
+        (400, json!({ "error": error }))
+    };
+    assert_eq!(runner.post(reversal, json!({ "amount": "999" })).await, refused("20.00"));
+    assert_eq!(runner.get("/taps/tap-of-alice").await["held"], 2_000);
+
+    let part = json!({ "amount": "15.00", "id": "part" });
+    let (status, released) = runner.post(reversal, part.clone()).await;
+    assert_eq!((status, &released["row"]), (200, &json!("R8")), "{released}");
+    assert_eq!(released["calls"][0]["amount"], json!({ "currency": "EUR", "value": "1500" }));
+    assert_eq!(runner.post(reversal, json!({ "amount": "999" })).await, refused("5.00"));
+    // It is more than is open now, but it was not when it was told first.
+    assert_eq!(runner.post(reversal, part).await, (200, released));
+}
+
+#[tokio::test]
+async fn a_cancel_names_no_amount() {
+    let sandbox = sandbox();
+    let runner = Runner::of(&sandbox);
+    pay(&sandbox, "alice", "tap-of-alice").await;
+    let (status, event) = runner.post("/taps/tap-of-alice/reversal", json!({ "amount": "20.00" })).await;
+    assert_eq!((status, &event["row"]), (200, &json!("R6")), "{event}");
+    assert_eq!(event["calls"][0]["api"], "cancelPayment");
+    assert_eq!(event["calls"][0].get("amount"), None, "{event}");
 }

@@ -16,6 +16,7 @@ pub mod envelope;
 mod inbox;
 mod issuer;
 pub mod keys;
+mod names;
 mod policy;
 mod service;
 mod store;

@@ -7,11 +7,13 @@ use nfcwallet_core::token_service::operations::Refusal;
 use nfcwallet_core::wallet::RemoteConfig;
 use serde::{Deserialize, Serialize};
 
+use super::names;
+
 /// 30 days, the lifetime of a credential.
 const CREDENTIAL_TTL_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 
-/// The behaviour of the service. Every field has a default; an unknown field is refused, so that a
-/// misspelt scenario does not silently test nothing.
+/// The behaviour of the service. Every field has a default; an unknown field, or an unknown operation, is
+/// refused, so that a misspelt scenario does not silently test nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
@@ -28,6 +30,7 @@ pub struct Policy {
     /// Sent with `Applied` and `State`; absent = the wallet's defaults.
     pub config: Option<RemoteConfig>,
     /// Milliseconds before the service acts on an operation, by its name; `*` for all others.
+    #[serde(deserialize_with = "names::by_operation")]
     pub pace_ms: BTreeMap<String, u64>,
 }
 
@@ -49,7 +52,7 @@ impl Policy {
     /// How long the service takes over `operation`.
     #[must_use]
     pub fn pace(&self, operation: &str) -> Duration {
-        let pace = self.pace_ms.get(operation).or_else(|| self.pace_ms.get("*"));
+        let pace = self.pace_ms.get(operation).or_else(|| self.pace_ms.get(names::ANY));
         Duration::from_millis(pace.copied().unwrap_or(0))
     }
 }
@@ -81,6 +84,7 @@ pub enum DecisionPolicy {
 #[serde(deny_unknown_fields)]
 pub struct ScheduledRefusal {
     /// The operation's name, for example `replenish`; `*` for any.
+    #[serde(deserialize_with = "names::operation")]
     pub operation: String,
     /// How many times.
     pub times: u32,
@@ -98,6 +102,16 @@ mod tests {
         let policy: Policy = serde_json::from_str(r#"{"decision":{"kind":"delayed","polls":3}}"#).unwrap();
         assert_eq!(policy.decision, DecisionPolicy::Delayed { polls: 3 });
         assert_eq!(policy.credential_ttl_ms, 2_592_000_000);
+    }
+
+    #[test]
+    fn a_misspelt_operation_is_refused() {
+        let wrong = serde_json::from_str::<Policy>(r#"{"pace_ms":{"*":5,"provison":1}}"#).unwrap_err().to_string();
+        assert!(wrong.contains("`provison`") && wrong.contains("`provision`"), "{wrong}");
+        for (operation, right) in [("replenish", true), ("*", true), ("replensh", false), ("", false)] {
+            let refusal = serde_json::json!({"operation": operation, "times": 1, "refusal": {"error": "internal"}});
+            assert_eq!(serde_json::from_value::<ScheduledRefusal>(refusal).is_ok(), right, "{operation}");
+        }
     }
 
     #[test]

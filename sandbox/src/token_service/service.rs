@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::clock::ServiceClock;
 use super::issuer::CardIssuer;
 use super::keys::CLOCK_TOLERANCE_MS;
+use super::names;
 use super::policy::{Policy, ScheduledRefusal};
 use super::store::{Failure, Store, StoreError, declined};
 
@@ -192,7 +193,8 @@ impl TokenService {
 
     fn take_refusal(&self, name: &str) -> Option<Refusal> {
         let mut refusals = locked(&self.refusals);
-        let due = refusals.iter_mut().find(|due| due.times > 0 && (due.operation == name || due.operation == "*"))?;
+        let due =
+            refusals.iter_mut().find(|due| due.times > 0 && (due.operation == name || due.operation == names::ANY))?;
         due.times -= 1;
         let refusal = due.refusal.clone();
         refusals.retain(|due| due.times > 0);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Served, ended};
+use crate::{Served, ended, run};
 
 #[test]
 fn an_account_in_another_currency_shows_what_it_was_charged() {
@@ -32,4 +32,35 @@ fn a_tap_that_was_declined_offers_nothing_to_reverse() {
     let declined: Value =
         serde_json::from_slice(&served.tap(&[too_much.as_slice(), &["--json"]].concat()).stdout).unwrap();
     assert_eq!((&declined["charged"], &declined["balance"]), (&json!(null), &json!("1000.00")));
+}
+
+#[test]
+fn a_switch_of_the_conversion_is_turned_at_the_start() {
+    let served = Served::start_with(&["--conversion", "same_day=never", "--conversion", "over_capture=pay_difference"]);
+    ended(&served.tap(&["--amount", "10"]), 0);
+    let (row, calls) = tokio::runtime::Runtime::new().unwrap().block_on(reversed(&served));
+    // On the same day, which is none by this switch.
+    assert_eq!(
+        (row, &calls[0]["api"], calls[0]["amount"]["value"].as_str()),
+        (json!("R7"), &json!("refund"), Some("1000"))
+    );
+}
+
+/// The only tap is reversed: the row that fits, and its calls.
+async fn reversed(served: &Served) -> (Value, Value) {
+    let written: Value = serde_json::from_slice(&std::fs::read(served.file()).unwrap()).unwrap();
+    let taps = format!("http://{}/control/taps", written["control"].as_str().unwrap());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let known: Value = client.get(&taps).send().await.unwrap().json().await.unwrap();
+    let reversal = format!("{taps}/{}/reversal", known[0]["authorisation"].as_str().unwrap());
+    let event: Value = client.post(reversal).json(&json!({})).send().await.unwrap().json().await.unwrap();
+    (event["row"].clone(), event["calls"].clone())
+}
+
+#[test]
+fn a_switch_that_does_not_exist_is_wrong_usage() {
+    for (switch, words) in [("same_days=utc", "take same_day, "), ("same_day=tomorrow", "same_day: take utc_plus8, ")] {
+        let (_, says) = ended(&run(&["serve", "--conversion", switch]), 2);
+        assert!(says.contains(words), "{says}");
+    }
 }

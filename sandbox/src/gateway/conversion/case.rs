@@ -76,6 +76,15 @@ impl Standing {
         self.held.saturating_sub(self.cleared)
     }
 
+    /// What a reversal of all gives up: what is open, or what `pay` asks for while it is not final.
+    #[must_use]
+    pub fn reversible(&self) -> u64 {
+        match self.state {
+            PaymentState::Pending => self.amount,
+            _ => self.open(),
+        }
+    }
+
     /// Nothing of it was cleared, released or refunded.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
@@ -178,10 +187,7 @@ impl Case {
 
     /// A reversal of all, by its kind or by its amount.
     pub(crate) fn reverses_all(&self) -> bool {
-        let all = match self.standing {
-            Some(Standing { state: PaymentState::Pending, amount, .. }) => amount,
-            _ => self.open(),
-        };
+        let all = self.standing.map_or(0, |standing| standing.reversible());
         matches!(self.trigger, Trigger::Reversal { part } if part.is_none_or(|part| part >= all))
     }
 

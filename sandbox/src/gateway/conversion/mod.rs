@@ -15,7 +15,7 @@ mod tests;
 
 pub(super) use case::Case;
 pub use case::{PaymentState, Standing, Trigger};
-pub use config::{ConversionConfig, OverCapture, SameDay};
+pub use config::{ConversionConfig, OverCapture, SameDay, Switch, SwitchError};
 pub use page::markdown;
 pub use table::{CallKind, Row, RowId, Source, TABLE};
 

@@ -111,6 +111,7 @@ fn reversal_examples() -> Vec<Example> {
         (RowId::R5, paid(ALL, 0, 0, 100), &[]),
         (RowId::R6, of(ALL, Paid), &[(Cancel, 0)]),
         (RowId::R6, of(part(100), Paid), &[(Cancel, 0)]),
+        (RowId::R6, of(part(999), Paid), &[(Cancel, 0)]),
         (RowId::R7, next_day(of(ALL, Paid)), &[(Refund, 100)]),
         (RowId::R8, of(part(40), Paid), &[(Refund, 40)]),
         (RowId::R8, next_day(paid(part(30), 60, 0, 40)), &[(Refund, 30)]),

@@ -59,7 +59,8 @@ impl Acquiring {
         let time_ms = now_ms.min(CALENDAR.start_of(day.plus(1)).saturating_sub(1));
         let id = id_of("cancel", payment.auth_id.as_str())?;
         let reversal = SchemeEvent::Reversal(Reversal { id, auth_id: payment.auth_id.clone(), part: None, time_ms });
-        let row = self.gateway.take_if(&reversal, |payment| cancellable(payment, now_ms)).map_err(refusal)??;
+        let row =
+            self.gateway.take_if(&reversal, |payment| cancellable(there(payment)?, now_ms)).map_err(refusal)??;
         let played = self.gateway.played(&reversal, row).await.map_err(refusal)?;
         match self.find(Some(payment.auth_id.as_str()), None)?.standing.state {
             PaymentState::Cancelled | PaymentState::Declined | PaymentState::Reclaimed => {}
@@ -84,7 +85,10 @@ impl Acquiring {
             amount: request.refund_amount,
             time_ms: now_ms,
         });
-        let row = self.gateway.take_if(&refund, |payment| refundable(payment, &request, now_ms)).map_err(refusal)??;
+        let row = self
+            .gateway
+            .take_if(&refund, |payment| refundable(there(payment)?, &request, now_ms))
+            .map_err(refusal)??;
         let played = self.gateway.played(&refund, row).await.map_err(refusal)?;
         answered(&played.calls)?;
         let config = self.gateway.config();
@@ -120,6 +124,10 @@ impl Acquiring {
             |payment: &Payment| !payment.standing.beyond && payment_id.is_none_or(|id| id == payment.request_id);
         found.map_err(unknown)?.filter(is_meant).ok_or_else(|| ResultCode::OrderNotExist.into())
     }
+}
+
+fn there(payment: Option<&Payment>) -> Result<&Payment, ResultInfo> {
+    payment.ok_or_else(|| ResultCode::OrderNotExist.into())
 }
 
 fn result_of(payment: &Payment) -> ResultInfo {

@@ -14,6 +14,15 @@ use super::keys::{KEY_VERSION, KeysError, MPP_CLIENT_ID, Party};
 use super::strikes::{Strike, Strikes};
 use crate::gateway::{CallOutcome, Mpp};
 
+/// What the gateway calls at the provider.
+pub(super) const APIS: [&str; 5] = [
+    messages::Pay::NAME,
+    messages::InquiryPayment::NAME,
+    messages::CancelPayment::NAME,
+    messages::Refund::NAME,
+    messages::AdjustRefund::NAME,
+];
+
 /// Why there is no road.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {

@@ -2,8 +2,10 @@
 
 use std::sync::Mutex;
 
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
+use super::mpp::APIS;
 use crate::token_service::locked;
 
 /// What goes wrong with a call of the gateway.
@@ -22,7 +24,8 @@ pub enum Strike {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StrikeRule {
-    /// The API, for example `pay`.
+    /// The API, for example `pay`: one that the gateway calls at the provider.
+    #[serde(deserialize_with = "api")]
     pub api: String,
     /// What goes wrong.
     pub fault: Strike,
@@ -33,6 +36,15 @@ pub struct StrikeRule {
 
 fn once() -> u32 {
     1
+}
+
+/// Reads the name of an API: a misspelt one would never be struck.
+fn api<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    match APIS.contains(&name.as_str()) {
+        true => Ok(name),
+        false => Err(D::Error::unknown_variant(&name, &APIS)),
+    }
 }
 
 /// The plan; of two rules for one API the older strikes first.
@@ -70,7 +82,10 @@ impl Strikes {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::gateway::CallKind;
 
     #[test]
     fn a_rule_strikes_its_own_api_as_often_as_planned() {
@@ -80,5 +95,17 @@ mod tests {
         let struck: Vec<_> = (0..3).map(|_| strikes.strike("pay")).collect();
         assert_eq!(struck, [Some(Strike::LoseAnswer), Some(Strike::LoseAnswer), None]);
         assert_eq!(strikes.pending(), []);
+    }
+
+    #[test]
+    fn a_rule_for_an_api_that_nobody_calls_is_refused() {
+        let wrong = serde_json::from_str::<StrikeRule>(r#"{"api":"pya","fault":"lose_answer"}"#).unwrap_err();
+        assert!(wrong.to_string().contains("`pya`, expected one of `pay`, `inquiryPayment`"), "{wrong}");
+    }
+
+    #[test]
+    fn every_call_of_the_gateway_can_be_struck() {
+        let called: BTreeSet<_> = CallKind::ALL.iter().filter_map(|kind| kind.name().split(' ').next()).collect();
+        assert_eq!(called, APIS.into_iter().collect());
     }
 }
