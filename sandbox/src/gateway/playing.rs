@@ -49,9 +49,9 @@ impl Gateway {
     pub(super) async fn played(&self, event: &SchemeEvent, row: RowId) -> Result<Played, GatewayError> {
         loop {
             self.work().await?;
-            let calls = self.calls_of(event)?;
-            if !self.is_under_way(&calls) {
-                return Ok(Played { row, calls });
+            if !self.is_under_way(&self.calls_of(event)?) {
+                // Read anew: another task may have ended a call since.
+                return Ok(Played { row, calls: self.calls_of(event)? });
             }
             self.clock.sleep(PAUSE).await;
         }
