@@ -210,6 +210,7 @@ fn wrong_arguments_are_2_and_failures_are_1() {
         (&["serve"][..], "identity.client_id"),
         (&["user", "show", "nobody"], "the file mpp-server.db is not there"),
         (&["user", "add", "ann", "--currency", "EUR", "--balance", "1.234"], "at most 2 digits"),
+        (&["user", "add", "ann", "--currency", "EUR", "--balance", "92233720368547759"], "92233720368547759 is more"),
         (&["user", "show", "nobody"], "no user has this customer id"),
         (&["audit", "--database", "postgres://db.example/x", "--set", "store.ca_file=missing.pem"], "missing.pem"),
         (&["audit", "--database", "postgres://localhost/x", "--set", "store.ca_file=a.pem"], "write sslmode=require"),
@@ -241,6 +242,9 @@ fn an_operator_keeps_accounts() {
     let topped_up = "ann ACTIVE 12.50 EUR\nlimit of a payment: 50.00 EUR\n";
     assert_eq!(said(&["user", "top-up", "ann", "12.50", "--id", "t1"]), topped_up);
     assert_eq!(said(&["user", "top-up", "ann", "12.50", "--id", "t1"]), topped_up);
+    let nothing = run(folder.path(), &["user", "top-up", "ann", "0.00"]);
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(text(&nothing.stderr).contains("the amount is 0"), "{}", text(&nothing.stderr));
     assert!(said(&["user", "freeze", "ann"]).starts_with("ann FROZEN 12.50 EUR\n"));
     assert!(said(&["user", "show", "ann"]).starts_with("ann FROZEN 12.50 EUR\n"));
     assert!(said(&["user", "unfreeze", "ann"]).starts_with("ann ACTIVE"));

@@ -214,16 +214,23 @@ impl FromStr for Decimal {
     }
 }
 
+impl Display for Decimal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { whole, part } = self;
+        if part.is_empty() { write!(f, "{whole}") } else { write!(f, "{whole}.{part}") }
+    }
+}
+
 impl Decimal {
     /// `12.50` of a currency with two digits is 1250.
     fn amount(&self, currency: Currency) -> anyhow::Result<Amount> {
         let Self { whole, part } = self;
         let digits = currency.exponent() as usize;
         if part.len() > digits {
-            bail!("{whole}.{part} is no amount of {}: it has at most {digits} digits after the point", currency.code());
+            bail!("{self} is no amount of {}: it has at most {digits} digits after the point", currency.code());
         }
         let value = format!("{whole}{part:0<digits$}").parse().ok().filter(|value| *value <= Amount::MAX);
-        Ok(Amount::new(currency, value.with_context(|| format!("{whole}.{part} is more than an account can hold"))?))
+        Ok(Amount::new(currency, value.with_context(|| format!("{self} is more than an account can hold"))?))
     }
 }
 
